@@ -1,0 +1,1 @@
+"""The agent of one host: takes assignments, acts one idempotent step at a time, reports until acknowledged."""

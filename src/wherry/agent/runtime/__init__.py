@@ -1,0 +1,1 @@
+"""What runs containers on this host: one protocol, the Docker Engine and a scripted fake behind it."""

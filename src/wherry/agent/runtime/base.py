@@ -1,0 +1,171 @@
+"""The seam between the agent's decisions and whatever runs containers.
+
+Every method is idempotent: "already" is success, so that a crash between any two calls is mended by calling again.
+A task's containers are known by labels, never by memory: after a restart `containers()` tells all that is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
+
+
+class PullBehavior(StrEnum):
+    """When an image is pulled (the stock agent's ECS_IMAGE_PULL_BEHAVIOR)."""
+
+    DEFAULT = "default"
+    """Pull; if that fails use the cached image."""
+    ALWAYS = "always"
+    """Pull; a failed pull fails the container."""
+    ONCE = "once"
+    """Pull only if this agent has not pulled the image for an earlier task."""
+    PREFER_CACHED = "prefer-cached"
+    """Pull only if the engine has no such image."""
+
+
+class RuntimeFault(Exception):
+    """A container could not be brought a step further; becomes the container's `reason`.
+
+    `name` is the agent's error name as in `CannotPullContainerError`.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        """Take the error's ECS `name` and the engine's `message`."""
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+
+
+class RuntimeUnavailableError(Exception):
+    """The engine does not answer: nothing is known, nothing was decided; try again later."""
+
+
+class ContainerState(StrEnum):
+    """What the engine says of a container."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+class Health(StrEnum):
+    """Container health in ECS words."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    UNKNOWN = "UNKNOWN"
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every value here."""
+
+
+class Observed(Struct):
+    """One container as the engine sees it now. Times are epoch seconds; `error` is the engine's word on a failed start."""
+
+    runtime_id: str
+    task_arn: str
+    name: str
+    state: ContainerState
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str = ""
+    health: Health = Health.UNKNOWN
+    health_since: float | None = None
+    health_output: str = ""
+    created_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    image_digest: str | None = None
+
+
+class Image(Struct):
+    """An image as it will be run: `id` is the engine's; `digest` the registry's, if it has one (`sha256:...`)."""
+
+    id: str
+    digest: str | None
+
+
+class Usage(Struct):
+    """One sample of a container: `cpu_seconds` and the network figures only grow; memory in bytes."""
+
+    cpu_seconds: float
+    memory: int
+    memory_limit: int
+    network_rx: int = 0
+    network_tx: int = 0
+    block_read: int = 0
+    block_written: int = 0
+
+
+class Capacity(Struct):
+    """What the host can give to tasks: CPU units (1024 a core), memory in MiB, and what the engine calls itself."""
+
+    cpu: int
+    memory_mib: int
+    engine_version: str
+    architecture: str = "x86_64"
+
+
+class Runtime(Protocol):
+    """Runs containers. Raises `RuntimeFault` for a fault of the task, `RuntimeUnavailableError` for one of the engine."""
+
+    async def capacity(self) -> Capacity:
+        """Tell what the host has."""
+        ...
+
+    async def ensure_sandbox(self, task: TaskSpec) -> None:
+        """Make the task's cgroup, network namespace and ENI, whatever of it is missing."""
+        ...
+
+    async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:
+        """Take down what `ensure_sandbox` made; nothing of the task is left on the host."""
+        ...
+
+    async def sandboxes(self) -> frozenset[str]:
+        """List the task ids that have any part of a sandbox of this agent, so that leftovers can be removed."""
+        ...
+
+    async def pull(self, image: str, behavior: PullBehavior) -> Image:
+        """Bring the image to the host as `behavior` says; `CannotPullContainerError` and kin if it cannot be had."""
+        ...
+
+    async def create(self, task: TaskSpec, container: ContainerSpec) -> str:
+        """Create the container, or find the one already created; return its runtime id."""
+        ...
+
+    async def start(self, runtime_id: str) -> None:
+        """Start a created container. A container that has already run is not run again."""
+        ...
+
+    async def stop(self, runtime_id: str, *, timeout: float) -> None:
+        """Send the image's stop signal, after `timeout` seconds SIGKILL; return when it has exited."""
+        ...
+
+    async def remove(self, runtime_id: str) -> None:
+        """Remove the container and its anonymous volumes."""
+        ...
+
+    async def containers(self) -> list[Observed]:
+        """List every task container of this agent, whatever its state; never anybody else's."""
+        ...
+
+    async def containers_of(self, task_arn: str) -> list[Observed]:
+        """List the containers of one task."""
+        ...
+
+    def events(self) -> AsyncIterator[str]:
+        """Yield the ARN of a task each time something happened to one of its containers.
+
+        Ends when the engine goes away. A hint only: whoever misses one finds the truth by `containers_of`.
+        """
+        ...
+
+    async def usage(self, runtime_id: str) -> Usage | None:
+        """Sample a running container; None if it is not running."""
+        ...

@@ -1,0 +1,148 @@
+"""What one task asks of a host: the agent's own, validated reading of an ACS payload.                        [pure]
+
+Units: `cpu_shares` are Docker's relative shares, memory is in bytes unless a name says MiB, times are seconds.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every value here."""
+
+
+class Condition(StrEnum):
+    """When a `dependsOn` entry is satisfied (reference: ContainerCondition)."""
+
+    START = "START"
+    COMPLETE = "COMPLETE"
+    SUCCESS = "SUCCESS"
+    HEALTHY = "HEALTHY"
+
+
+class Dependency(Struct):
+    """`container` must have reached `condition` before the owner of this entry goes on."""
+
+    container: str
+    condition: Condition
+
+
+class HealthCheck(Struct):
+    """A container health check; `command` begins with CMD or CMD-SHELL; times in seconds."""
+
+    command: tuple[str, ...]
+    interval: float = 30
+    timeout: float = 5
+    retries: int = 3
+    start_period: float = 0
+
+
+class Ulimit(Struct):
+    """A resource limit by its setrlimit name without RLIMIT_, lower case."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Tmpfs(Struct):
+    """A tmpfs mount; `size_mib` in MiB."""
+
+    container_path: str
+    size_mib: int
+    options: tuple[str, ...] = ()
+
+
+class PortMapping(Struct):
+    """A port that the container listens on."""
+
+    container_port: int
+    host_port: int
+    protocol: str = "tcp"
+
+
+class Eni(Struct):
+    """The elastic network interface of a task: one address out of a subnet.
+
+    `gateway_cidr` is the subnet's gateway with its prefix length, as ACS carries it: "172.31.0.1/20".
+    """
+
+    id: str
+    attachment_arn: str
+    mac_address: str
+    ipv4_address: str
+    gateway_cidr: str
+    dns_servers: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    private_dns_name: str = ""
+
+
+class ContainerSpec(Struct):
+    """One container of a task. `None` means: as the image says, or no limit."""
+
+    name: str
+    image: str
+    essential: bool = True
+    entry_point: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    environment: dict[str, str] = {}
+    working_directory: str | None = None
+    user: str | None = None
+    hostname: str | None = None
+    cpu_shares: int = 2
+    memory: int | None = None
+    memory_reservation: int | None = None
+    memory_swap: int | None = None
+    memory_swappiness: int | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    health_check: HealthCheck | None = None
+    start_timeout: float | None = None
+    stop_timeout: float = 30
+    ports: tuple[PortMapping, ...] = ()
+    labels: dict[str, str] = {}
+    ulimits: tuple[Ulimit, ...] = ()
+    read_only_root: bool = False
+    privileged: bool = False
+    init_process: bool = False
+    interactive: bool = False
+    pseudo_terminal: bool = False
+    shm_size: int | None = None
+    tmpfs: tuple[Tmpfs, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: dict[str, str] = {}
+    dns_servers: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    extra_hosts: dict[str, str] = {}
+    security_options: tuple[str, ...] = ()
+
+
+class TaskSpec(Struct):
+    """One task of this host. `cpu` is in vCPU (0.25), `memory_mib` in MiB; `None`: the task has no limit of its own."""
+
+    arn: str
+    cluster: str
+    family: str
+    version: str
+    containers: tuple[ContainerSpec, ...]
+    network_mode: str = "awsvpc"
+    eni: Eni | None = None
+    cpu: float | None = None
+    memory_mib: int | None = None
+    launch_type: str = "FARGATE"
+    service_name: str | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The 32 hexadecimal digits that end the ARN."""
+        return self.arn.rsplit("/", 1)[-1]
+
+    def container(self, name: str) -> ContainerSpec:
+        """Find a container by its name; KeyError if the task has none of it."""
+        for container in self.containers:
+            if container.name == name:
+                return container
+        raise KeyError(name)

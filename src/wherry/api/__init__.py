@@ -1,0 +1,1 @@
+"""One function per AWS operation: check the meaning, commit desired state, answer."""
