@@ -1,4 +1,4 @@
-"""What one task asks of a host: the agent's own, validated reading of an ACS payload.                        [pure]
+"""What one task asks of a host: the agent's own, validated reading of an ACS payload.
 
 Units: `cpu_shares` are Docker's relative shares, memory is in bytes unless a name says MiB, times are seconds.
 """
@@ -23,14 +23,14 @@ class Condition(StrEnum):
     HEALTHY = "HEALTHY"
 
 
-class Dependency(Struct):
+class Dependency(Struct, frozen=True):
     """`container` must have reached `condition` before the owner of this entry goes on."""
 
     container: str
     condition: Condition
 
 
-class HealthCheck(Struct):
+class HealthCheck(Struct, frozen=True):
     """A container health check; `command` begins with CMD or CMD-SHELL; times in seconds."""
 
     command: tuple[str, ...]
@@ -40,7 +40,7 @@ class HealthCheck(Struct):
     start_period: float = 0
 
 
-class Ulimit(Struct):
+class Ulimit(Struct, frozen=True):
     """A resource limit by its setrlimit name without RLIMIT_, lower case."""
 
     name: str
@@ -48,7 +48,7 @@ class Ulimit(Struct):
     hard: int
 
 
-class Tmpfs(Struct):
+class Tmpfs(Struct, frozen=True):
     """A tmpfs mount; `size_mib` in MiB."""
 
     container_path: str
@@ -56,7 +56,7 @@ class Tmpfs(Struct):
     options: tuple[str, ...] = ()
 
 
-class PortMapping(Struct):
+class PortMapping(Struct, frozen=True):
     """A port that the container listens on."""
 
     container_port: int
@@ -64,7 +64,7 @@ class PortMapping(Struct):
     protocol: str = "tcp"
 
 
-class Eni(Struct):
+class Eni(Struct, frozen=True):
     """The elastic network interface of a task: one address out of a subnet.
 
     `gateway_cidr` is the subnet's gateway with its prefix length, as ACS carries it: "172.31.0.1/20".
@@ -80,7 +80,7 @@ class Eni(Struct):
     private_dns_name: str = ""
 
 
-class ContainerSpec(Struct):
+class ContainerSpec(Struct, frozen=True):
     """One container of a task. `None` means: as the image says, or no limit."""
 
     name: str
@@ -120,7 +120,7 @@ class ContainerSpec(Struct):
     security_options: tuple[str, ...] = ()
 
 
-class TaskSpec(Struct):
+class TaskSpec(Struct, frozen=True):
     """One task of this host. `cpu` is in vCPU (0.25), `memory_mib` in MiB; `None`: the task has no limit of its own."""
 
     arn: str

@@ -28,7 +28,7 @@ class PullBehavior(StrEnum):
     """Pull only if the engine has no such image."""
 
 
-class RuntimeFault(Exception):
+class RuntimeFault(Exception):  # noqa: N818 - a fault of the task, not an error of ours
     """A container could not be brought a step further; becomes the container's `reason`.
 
     `name` is the agent's error name as in `CannotPullContainerError`.
@@ -65,8 +65,11 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every value here."""
 
 
-class Observed(Struct):
-    """One container as the engine sees it now. Times are epoch seconds; `error` is the engine's word on a failed start."""
+class Observed(Struct, frozen=True):
+    """One container as the engine sees it now.
+
+    Times are epoch seconds; `error` is the engine's word on a failed start.
+    """
 
     runtime_id: str
     task_arn: str
@@ -84,14 +87,14 @@ class Observed(Struct):
     image_digest: str | None = None
 
 
-class Image(Struct):
+class Image(Struct, frozen=True):
     """An image as it will be run: `id` is the engine's; `digest` the registry's, if it has one (`sha256:...`)."""
 
     id: str
     digest: str | None
 
 
-class Usage(Struct):
+class Usage(Struct, frozen=True):
     """One sample of a container: `cpu_seconds` and the network figures only grow; memory in bytes."""
 
     cpu_seconds: float
@@ -103,7 +106,7 @@ class Usage(Struct):
     block_written: int = 0
 
 
-class Capacity(Struct):
+class Capacity(Struct, frozen=True):
     """What the host can give to tasks: CPU units (1024 a core), memory in MiB, and what the engine calls itself."""
 
     cpu: int
@@ -113,7 +116,10 @@ class Capacity(Struct):
 
 
 class Runtime(Protocol):
-    """Runs containers. Raises `RuntimeFault` for a fault of the task, `RuntimeUnavailableError` for one of the engine."""
+    """Runs containers.
+
+    Raises `RuntimeFault` for a fault of the task, `RuntimeUnavailableError` for one of the engine.
+    """
 
     async def capacity(self) -> Capacity:
         """Tell what the host has."""
@@ -143,7 +149,7 @@ class Runtime(Protocol):
         """Start a created container. A container that has already run is not run again."""
         ...
 
-    async def stop(self, runtime_id: str, *, timeout: float) -> None:
+    async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109 - Docker's grace period, not a cancel scope
         """Send the image's stop signal, after `timeout` seconds SIGKILL; return when it has exited."""
         ...
 

@@ -1,0 +1,95 @@
+"""The VPC: subnets, security groups and the elastic network interfaces of tasks.
+
+Addresses are strings; the arithmetic is the standard library's `ipaddress`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network
+
+from wherry.model.base import Entity, Tag, Value
+
+RESERVED_ADDRESSES = 4
+"""The first addresses of a subnet are network, router, DNS and one for the future; the last is reserved too."""
+
+
+class Vpc(Entity, frozen=True):
+    """A VPC. Key: `vpc_id`."""
+
+    vpc_id: str
+    cidr_block: str
+    is_default: bool = False
+    tags: tuple[Tag, ...] = ()
+
+
+class Subnet(Entity, frozen=True):
+    """A subnet in one availability zone. Key: `subnet_id`."""
+
+    subnet_id: str
+    vpc_id: str
+    cidr_block: str
+    availability_zone: str
+    default_for_az: bool = False
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def gateway_cidr(self) -> str:
+        """The router's address with the prefix length, "172.31.0.1/20"."""
+        network = IPv4Network(self.cidr_block)
+        return f"{network[1]}/{network.prefixlen}"
+
+
+class IpPermission(Value, frozen=True):
+    """One rule of a security group."""
+
+    ip_protocol: str
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr_ips: tuple[str, ...] = ()
+    group_ids: tuple[str, ...] = ()
+
+
+class SecurityGroup(Entity, frozen=True):
+    """A security group. Key: `group_id`."""
+
+    group_id: str
+    group_name: str
+    description: str
+    vpc_id: str
+    ingress: tuple[IpPermission, ...] = ()
+    egress: tuple[IpPermission, ...] = ()
+    tags: tuple[Tag, ...] = ()
+
+
+class NetworkInterface(Entity, frozen=True):
+    """The interface of one task. Key: `network_interface_id`; (subnet, address) is unique while the row is there."""
+
+    network_interface_id: str
+    subnet_id: str
+    vpc_id: str
+    availability_zone: str
+    private_ip_address: str
+    mac_address: str
+    security_group_ids: tuple[str, ...]
+    task_arn: str
+    attachment_id: str
+    status: str = "in-use"
+    description: str = ""
+    created_at: float = 0
+
+
+def free_address(cidr_block: str, taken: Collection[str], *, start: int = 0) -> str | None:
+    """Find a free host address of a subnet, or None when it is full.
+
+    The search begins `start` addresses into the subnet and wraps, so that an address that was just given back rests
+    before it is used again.
+    """
+    network = IPv4Network(cidr_block)
+    usable = network.num_addresses - RESERVED_ADDRESSES - 1
+    base = int(network.network_address) + RESERVED_ADDRESSES
+    for offset in range(usable):
+        candidate = str(IPv4Address(base + (start + offset) % usable))
+        if candidate not in taken:
+            return candidate
+    return None

@@ -1,0 +1,110 @@
+"""Every setting, decoded once from the environment and the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "WHERRY_"
+
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used; the text names the variable."""
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """The waiting times of ECS, each as ECS has it, in seconds. All are variables, so that CI can run faster."""
+
+    healthy_after: Seconds = 40
+    """How long a task without any health check must be RUNNING before it counts as healthy."""
+    start_backoff_initial: Seconds = 10
+    """First pause after a start that never reached RUNNING; doubled each time."""
+    start_backoff_maximum: Seconds = 900
+    """Longest such pause: ECS says 15 minutes."""
+    event_repeat: Seconds = 6 * 3600
+    """How long an identical service event is held back while its cause lasts."""
+    stopped_task_retention: Seconds = 24 * 3600
+    """How long stopped tasks stay visible."""
+    inactive_retention: Seconds = 24 * 3600
+    """How long deleted clusters and services stay describable."""
+    deployment_retention: Seconds = 90 * 24 * 3600
+    """How long finished service deployments and unused revisions are kept."""
+    idempotency: Seconds = 24 * 3600
+    """How long a client token is remembered."""
+    heartbeat: Seconds = 20
+    """Between two heartbeats to an agent."""
+    telemetry: Seconds = 20
+    """Between two telemetry publications of an agent; container health goes out at once when it changes."""
+    stop_timeout: Seconds = 30
+    """Between the stop signal and SIGKILL where a container names no stopTimeout."""
+    sweep: Seconds = 30
+    """Between two sweeps that mark everything dirty."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a control plane and an agent are told."""
+
+    listen: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 4566
+    data_dir: Path = Path("/var/lib/wherry")
+    database_url: str | None = None
+    region: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")] = "us-east-1"
+    account_id: Annotated[str, Meta(pattern=r"^\d{12}$")] = "000000000000"
+    auth: Annotated[str, Meta(pattern="^(trust|strict)$")] = "trust"
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    session_token: str | None = None
+    vpc_cidr: str | None = None
+    max_body: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
+    image_pull_behavior: Annotated[str, Meta(pattern="^(default|always|once|prefer-cached)$")] = "default"
+    sandbox: Annotated[str, Meta(pattern="^(auto|namespace|pause)$")] = "auto"
+    server_url: str = "http://127.0.0.1:4566"
+    reserved_memory: Annotated[int, Meta(ge=0)] = 0
+    cpu: Annotated[int, Meta(ge=128)] | None = None
+    memory: Annotated[int, Meta(ge=4)] | None = None
+    timing: Timing = Timing()
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database: the one named, or SQLite in the data directory."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'wherry.db'}"
+
+    def __repr__(self) -> str:
+        """Show where it listens and nothing secret."""
+        return f"Settings(listen={self.listen!r}, port={self.port}, data_dir={str(self.data_dir)!r})"
+
+
+def load(environ: Mapping[str, str] | None = None, **given: object) -> Settings:
+    """Decode the settings: what is `given` and not None wins over WHERRY_… variables, those over the defaults.
+
+    Raises `SettingsError` with a sentence that names the variable.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    timing: dict[str, Any] = {}
+    for field in Settings.__struct_fields__:
+        if field != "timing" and (text := environ.get(PREFIX + field.upper())):
+            values[field] = text
+    for field in Timing.__struct_fields__:
+        if text := environ.get(PREFIX + field.upper()):
+            timing[field] = text
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        decoded_timing = msgspec.convert(timing, Timing, strict=False)
+        return msgspec.convert(values | {"timing": decoded_timing}, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error))) from None
+
+
+def _explain(text: str) -> str:
+    """Turn msgspec's "... - at `$.port`" into a sentence with the variable's name."""
+    what, _, where = text.partition(" - at `$.")
+    name = where.rstrip("`")
+    return f"{PREFIX}{name.upper()}: {what}" if name else text
