@@ -105,7 +105,7 @@ class NetworkConfiguration(Value, frozen=True):
 
 
 class Container(Value, frozen=True):
-    """A container of a task as last reported; `cpu`, `memory`, `memory_reservation` are strings, as ECS has them here."""
+    """A container of a task as last reported; `cpu` and the memory figures are strings, as ECS has them here."""
 
     container_arn: str
     name: str
@@ -225,16 +225,23 @@ def advance(task: Task, status: TaskStatus, *, now: float) -> Task:
 
 
 def want_stopped(task: Task, *, code: StopCode, reason: str, now: float) -> Task:
-    """Set `desired_status` STOPPED; the first stop code and reason win."""
+    """Set `desired_status` STOPPED; the first stop code and reason win.
+
+    A task that no instance has yet is over at once: there is nobody to stop it.
+    """
     if task.desired_status is DesiredStatus.STOPPED:
         return task
-    return msgspec.structs.replace(
+    stopping = msgspec.structs.replace(
         task,
         desired_status=DesiredStatus.STOPPED,
         stop_code=task.stop_code or code,
         stopped_reason=task.stopped_reason or reason,
         stopping_at=task.stopping_at or now,
     )
+    if task.container_instance_arn is not None:
+        return stopping
+    stopped = tuple(msgspec.structs.replace(c, last_status=ContainerStatus.STOPPED) for c in task.containers)
+    return advance(msgspec.structs.replace(stopping, containers=stopped), TaskStatus.STOPPED, now=now)
 
 
 def task_health(containers: tuple[Container, ...]) -> HealthStatus:

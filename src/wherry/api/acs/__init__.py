@@ -1,0 +1,1 @@
+"""ACS: the channel that carries assignments to agents."""

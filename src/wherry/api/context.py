@@ -1,0 +1,22 @@
+"""What every operation is given besides the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from wherry.model.arn import Scope
+from wherry.model.ids import Entropy
+from wherry.settings import Settings
+from wherry.store.store import Store
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """The store, and the sources of everything that is not in it. `clock` tells epoch seconds."""
+
+    store: Store
+    settings: Settings
+    scope: Scope
+    clock: Callable[[], float]
+    entropy: Entropy

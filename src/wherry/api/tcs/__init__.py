@@ -1,0 +1,1 @@
+"""TCS: the channel on which agents publish health and statistics."""
