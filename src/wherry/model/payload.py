@@ -1,0 +1,328 @@
+"""The messages between control plane and agent: the public wire model of ACS and TCS (reference: §15 of the protocol).
+
+Every frame is a JSON text `{"type": <name of the shape>, "message": {...}}`. Members that a side does not know are
+ignored; what our own data plane needs beyond the stock messages are members that the stock agent ignores.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from wherry.model.base import Value
+
+
+class DockerConfig(Value, frozen=True):
+    """Docker's own container options: `config` and `host_config` are JSON texts in the shape of the Engine API."""
+
+    version: str = "1.41"
+    config: str = "{}"
+    host_config: str = "{}"
+
+
+class PayloadDependency(Value, frozen=True):
+    """An entry of `dependsOn`."""
+
+    container_name: str
+    condition: str
+
+
+class PayloadPort(Value, frozen=True):
+    """An entry of `portMappings`."""
+
+    container_port: int
+    host_port: int = 0
+    protocol: str = "tcp"
+
+
+class PayloadContainer(Value, frozen=True):
+    """A container of a task. `cpu` in CPU units, `memory` in MiB (0: no limit), timeouts in seconds.
+
+    `health_check_type` "docker" says that `docker_config` carries a health check that counts.
+    """
+
+    name: str
+    image: str
+    container_arn: str = ""
+    essential: bool = True
+    cpu: int = 0
+    memory: int = 0
+    command: tuple[str, ...] | None = None
+    entry_point: tuple[str, ...] | None = None
+    environment: dict[str, str] = {}
+    port_mappings: tuple[PayloadPort, ...] = ()
+    depends_on: tuple[PayloadDependency, ...] = ()
+    start_timeout: int | None = None
+    stop_timeout: int | None = None
+    health_check_type: str | None = None
+    docker_config: DockerConfig = DockerConfig()
+    overrides: str = "{}"
+
+
+class Ipv4Assignment(Value, frozen=True):
+    """An address of an interface."""
+
+    primary: bool
+    private_address: str
+
+
+class PayloadEni(Value, frozen=True):
+    """The elastic network interface of a task; `subnet_gateway_ipv4_address` carries the prefix: "172.31.0.1/20"."""
+
+    attachment_arn: str
+    ec2_id: str
+    mac_address: str
+    ipv4_addresses: tuple[Ipv4Assignment, ...]
+    subnet_gateway_ipv4_address: str
+    private_dns_name: str = ""
+    domain_name: tuple[str, ...] = ()
+    domain_name_servers: tuple[str, ...] = ()
+
+
+class PayloadTask(Value, frozen=True):
+    """A task for an instance. `cpu` in vCPU, `memory` in MiB; absent when the task has no limit of its own."""
+
+    arn: str
+    desired_status: str
+    family: str = ""
+    version: str = ""
+    task_cluster_arn: str = ""
+    containers: tuple[PayloadContainer, ...] = ()
+    elastic_network_interfaces: tuple[PayloadEni, ...] = ()
+    cpu: float | None = None
+    memory: int | None = None
+    network_mode: str | None = None
+    launch_type: str | None = None
+    service_name: str | None = None
+    group: str | None = None
+    overrides: str = "{}"
+
+
+class PayloadMessage(Value, frozen=True):
+    """Tasks to run and to stop."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+    tasks: tuple[PayloadTask, ...]
+    generated_at: int = 0
+    seq_num: int = 1
+
+
+class AckRequest(Value, frozen=True):
+    """The agent has written down what the message asked."""
+
+    message_id: str
+    cluster: str = ""
+    container_instance: str = ""
+
+
+class NackRequest(Value, frozen=True):
+    """The agent cannot carry out the message."""
+
+    message_id: str
+    reason: str
+    cluster: str = ""
+    container_instance: str = ""
+
+
+class HeartbeatMessage(Value, frozen=True):
+    """The control plane lives."""
+
+    message_id: str
+    healthy: bool = True
+
+
+class HeartbeatAckRequest(Value, frozen=True):
+    """So does the agent."""
+
+    message_id: str
+
+
+class ManifestTask(Value, frozen=True):
+    """A task that belongs on the instance."""
+
+    task_arn: str
+    desired_status: str
+    task_cluster_arn: str = ""
+
+
+class TaskManifestMessage(Value, frozen=True):
+    """All tasks of the instance; void unless `timeline` is higher than any seen before."""
+
+    message_id: str
+    cluster_arn: str
+    container_instance_arn: str
+    tasks: tuple[ManifestTask, ...]
+    timeline: int
+    generated_at: int = 0
+
+
+class StopCandidate(Value, frozen=True):
+    """A task that the agent has and the manifest lacks."""
+
+    task_arn: str
+    task_cluster_arn: str = ""
+
+
+class TaskStopVerificationMessage(Value, frozen=True):
+    """The agent asks before it stops what the manifest lacks."""
+
+    message_id: str
+    stop_candidates: tuple[StopCandidate, ...]
+
+
+class TaskStopVerificationAck(Value, frozen=True):
+    """Of the candidates, these may be stopped."""
+
+    message_id: str
+    stop_tasks: tuple[StopCandidate, ...]
+    generated_at: int = 0
+
+
+class CloseMessage(Value, frozen=True):
+    """The control plane is about to close the connection."""
+
+    message: str = ""
+
+
+class ContainerHealth(Value, frozen=True):
+    """Health of one container; `status_since` in epoch seconds."""
+
+    container_name: str
+    health_status: str
+    status_since: float | None = None
+
+
+class TaskHealth(Value, frozen=True):
+    """Health of the containers of one task that have a health check."""
+
+    task_arn: str
+    containers: tuple[ContainerHealth, ...]
+    cluster_arn: str = ""
+    task_definition_family: str = ""
+    task_definition_version: str = ""
+
+
+class TelemetryMetadata(Value, frozen=True):
+    """Who publishes."""
+
+    cluster: str = ""
+    container_instance: str = ""
+    message_id: str = ""
+    idle: bool = False
+    fin: bool = True
+
+
+class PublishHealthRequest(Value, frozen=True):
+    """Container health: this is the only way by which it reaches the control plane."""
+
+    metadata: TelemetryMetadata
+    tasks: tuple[TaskHealth, ...]
+    timestamp: float = 0
+
+
+class StatsSet(Value, frozen=True):
+    """A summary of samples."""
+
+    min: float
+    max: float
+    sample_count: int
+    sum: float
+
+
+class NetworkStatsSet(Value, frozen=True):
+    """Bytes in the interval."""
+
+    rx_bytes: StatsSet | None = None
+    tx_bytes: StatsSet | None = None
+
+
+class StorageStatsSet(Value, frozen=True):
+    """Bytes in the interval."""
+
+    read_size_bytes: StatsSet | None = None
+    write_size_bytes: StatsSet | None = None
+
+
+class ContainerMetric(Value, frozen=True):
+    """One container: CPU in percent of a core, memory in MiB."""
+
+    container_name: str
+    cpu_stats_set: StatsSet | None = None
+    memory_stats_set: StatsSet | None = None
+    network_stats_set: NetworkStatsSet | None = None
+    storage_stats_set: StorageStatsSet | None = None
+
+
+class TaskMetric(Value, frozen=True):
+    """The containers of one task."""
+
+    task_arn: str
+    container_metrics: tuple[ContainerMetric, ...]
+    cluster_arn: str = ""
+    task_definition_family: str = ""
+    task_definition_version: str = ""
+
+
+class PublishMetricsRequest(Value, frozen=True):
+    """Statistics of up to ten tasks."""
+
+    metadata: TelemetryMetadata
+    task_metrics: tuple[TaskMetric, ...] = ()
+    timestamp: float = 0
+
+
+class AckPublishHealth(Value, frozen=True):
+    """Health has been taken note of."""
+
+    message: str = ""
+
+
+class AckPublishMetric(Value, frozen=True):
+    """Statistics have been taken note of."""
+
+    message: str = ""
+
+
+Message = (
+    PayloadMessage
+    | AckRequest
+    | NackRequest
+    | HeartbeatMessage
+    | HeartbeatAckRequest
+    | TaskManifestMessage
+    | TaskStopVerificationMessage
+    | TaskStopVerificationAck
+    | CloseMessage
+    | PublishHealthRequest
+    | PublishMetricsRequest
+    | AckPublishHealth
+    | AckPublishMetric
+)
+
+_SHAPES: dict[str, type[Any]] = {shape.__name__: shape for shape in Message.__args__}
+
+
+class ProtocolError(ValueError):
+    """A frame that is not of the protocol; the text says why."""
+
+
+def encode(message: Message) -> dict[str, Any]:
+    """Wrap a message into its frame."""
+    return {"type": type(message).__name__, "message": msgspec.to_builtins(message)}
+
+
+def decode(frame: object) -> Message | None:
+    """Read a frame; None for a type that this side does not know, which is then to be ignored."""
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        raise ProtocolError("a frame is an object with a type and a message")
+    shape = _SHAPES.get(frame["type"])
+    if shape is None:
+        return None
+    try:
+        decoded: Message = msgspec.convert(frame.get("message"), shape)
+    except msgspec.ValidationError as error:
+        raise ProtocolError(f"{frame['type']}: {error}") from None
+    return decoded
