@@ -1,7 +1,8 @@
 """The messages between control plane and agent: the public wire model of ACS and TCS (reference: §15 of the protocol).
 
 Every frame is a JSON text `{"type": <name of the shape>, "message": {...}}`. Members that a side does not know are
-ignored; what our own data plane needs beyond the stock messages are members that the stock agent ignores.
+ignored; what our own data plane needs beyond the stock messages are members that the stock agent ignores. A member
+without a default is always on the wire: the stock agent dereferences it without asking.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from wherry.model.base import Value
 class DockerConfig(Value, frozen=True):
     """Docker's own container options: `config` and `host_config` are JSON texts in the shape of the Engine API."""
 
-    version: str = "1.41"
-    config: str = "{}"
-    host_config: str = "{}"
+    version: str
+    config: str
+    host_config: str
 
 
 class PayloadDependency(Value, frozen=True):
@@ -32,8 +33,8 @@ class PayloadPort(Value, frozen=True):
     """An entry of `portMappings`."""
 
     container_port: int
-    host_port: int = 0
-    protocol: str = "tcp"
+    host_port: int
+    protocol: str
 
 
 class PayloadContainer(Value, frozen=True):
@@ -44,10 +45,12 @@ class PayloadContainer(Value, frozen=True):
 
     name: str
     image: str
+    essential: bool
+    cpu: int
+    memory: int
+    overrides: str
+    docker_config: DockerConfig
     container_arn: str = ""
-    essential: bool = True
-    cpu: int = 0
-    memory: int = 0
     command: tuple[str, ...] | None = None
     entry_point: tuple[str, ...] | None = None
     environment: dict[str, str] = {}
@@ -56,8 +59,6 @@ class PayloadContainer(Value, frozen=True):
     start_timeout: int | None = None
     stop_timeout: int | None = None
     health_check_type: str | None = None
-    docker_config: DockerConfig = DockerConfig()
-    overrides: str = "{}"
 
 
 class Ipv4Assignment(Value, frozen=True):
@@ -85,6 +86,7 @@ class PayloadTask(Value, frozen=True):
 
     arn: str
     desired_status: str
+    overrides: str
     family: str = ""
     version: str = ""
     task_cluster_arn: str = ""
@@ -96,7 +98,6 @@ class PayloadTask(Value, frozen=True):
     launch_type: str | None = None
     service_name: str | None = None
     group: str | None = None
-    overrides: str = "{}"
 
 
 class PayloadMessage(Value, frozen=True):
@@ -131,7 +132,7 @@ class HeartbeatMessage(Value, frozen=True):
     """The control plane lives."""
 
     message_id: str
-    healthy: bool = True
+    healthy: bool
 
 
 class HeartbeatAckRequest(Value, frozen=True):

@@ -1,0 +1,195 @@
+"""A task as its instance is told of it: pure translation of rows into the public ACS payload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from wherry.model.network import NetworkInterface, Subnet
+from wherry.model.payload import (
+    DockerConfig,
+    Ipv4Assignment,
+    PayloadContainer,
+    PayloadDependency,
+    PayloadEni,
+    PayloadPort,
+    PayloadTask,
+)
+from wherry.model.task import Container, ContainerOverride, Task
+from wherry.model.taskdef import ContainerDefinition, HealthCheck, LinuxParameters, TaskDefinition
+
+DOCKER_API = "1.41"
+_NANOSECONDS = 1_000_000_000
+_MIB = 1024 * 1024
+
+
+def payload_task(  # noqa: PLR0913 - the rows of one task, each by its name
+    task: Task,
+    *,
+    definition: TaskDefinition,
+    interface: NetworkInterface | None,
+    subnet: Subnet | None,
+    region: str,
+    stop_timeout: float,
+) -> PayloadTask:
+    """Translate a task that is to run or to stop."""
+    interfaces = () if interface is None or subnet is None else (_interface(task, interface, subnet),)
+    return PayloadTask(
+        arn=task.task_arn,
+        desired_status=task.desired_status.value,
+        family=definition.family,
+        version=str(definition.revision),
+        task_cluster_arn=task.cluster_arn,
+        containers=tuple(
+            _container(container, definition, task, region=region, stop_timeout=stop_timeout)
+            for container in task.containers
+        ),
+        elastic_network_interfaces=interfaces,
+        cpu=task.cpu / 1024 if task.cpu else None,
+        memory=task.memory or None,
+        network_mode=definition.network_mode,
+        launch_type=task.launch_type,
+        service_name=task.service_arn.rsplit("/", 1)[-1] if task.service_arn else None,
+        group=task.group,
+        overrides=msgspec.json.encode(task.overrides).decode(),
+    )
+
+
+def _interface(task: Task, interface: NetworkInterface, subnet: Subnet) -> PayloadEni:
+    attachment = task.attachment
+    return PayloadEni(
+        attachment_arn=_attachment_arn(task, interface),
+        ec2_id=interface.network_interface_id,
+        mac_address=interface.mac_address,
+        ipv4_addresses=(Ipv4Assignment(primary=True, private_address=interface.private_ip_address),),
+        subnet_gateway_ipv4_address=subnet.gateway_cidr,
+        private_dns_name=attachment.private_dns_name if attachment else "",
+    )
+
+
+def _attachment_arn(task: Task, interface: NetworkInterface) -> str:
+    prefix = task.task_arn.split(":task/", 1)[0]
+    return f"{prefix}:attachment/{interface.attachment_id}"
+
+
+def _container(
+    container: Container, definition: TaskDefinition, task: Task, *, region: str, stop_timeout: float
+) -> PayloadContainer:
+    defined = definition.container(container.name)
+    if defined is None:
+        raise LookupError(f"{definition.task_definition_arn} has no container {container.name}")
+    override = next(
+        (o for o in task.overrides.container_overrides if o.name == container.name),
+        ContainerOverride(name=container.name),
+    )
+    limits = _memory(defined, override)
+    return PayloadContainer(
+        name=defined.name,
+        image=container.image,
+        container_arn=container.container_arn,
+        essential=defined.essential,
+        cpu=override.cpu if override.cpu is not None else defined.cpu,
+        memory=limits.get("memory") or 0,
+        command=override.command if override.command is not None else defined.command,
+        entry_point=defined.entry_point,
+        environment=_environment(defined, override, task, region=region),
+        port_mappings=tuple(
+            PayloadPort(container_port=p.container_port, host_port=p.host_port or 0, protocol=p.protocol)
+            for p in defined.port_mappings
+            if p.container_port is not None
+        ),
+        depends_on=tuple(
+            PayloadDependency(container_name=d.container_name, condition=d.condition) for d in defined.depends_on
+        ),
+        start_timeout=defined.start_timeout,
+        stop_timeout=defined.stop_timeout if defined.stop_timeout is not None else round(stop_timeout),
+        health_check_type="docker" if defined.health_check else None,
+        docker_config=DockerConfig(
+            version=DOCKER_API,
+            config=msgspec.json.encode(_config(defined)).decode(),
+            host_config=msgspec.json.encode(_host_config(defined, limits)).decode(),
+        ),
+        overrides="{}",
+    )
+
+
+def _memory(defined: ContainerDefinition, override: ContainerOverride) -> dict[str, int | None]:
+    return {
+        "memory": override.memory if override.memory is not None else defined.memory,
+        "reservation": (
+            override.memory_reservation if override.memory_reservation is not None else defined.memory_reservation
+        ),
+    }
+
+
+def _environment(
+    defined: ContainerDefinition, override: ContainerOverride, task: Task, *, region: str
+) -> dict[str, str]:
+    """Merge: what AWS injects, then the definition, then the override; the later wins."""
+    injected = {
+        "AWS_EXECUTION_ENV": f"AWS_ECS_{task.launch_type}",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
+    return injected | {e.name: e.value for e in (*defined.environment, *override.environment)}
+
+
+def _config(defined: ContainerDefinition) -> dict[str, Any]:
+    """Docker's Config: what the payload has no member for."""
+    config: dict[str, Any] = {
+        "User": defined.user,
+        "WorkingDir": defined.working_directory,
+        "Hostname": defined.hostname,
+        "Labels": defined.docker_labels or None,
+        "OpenStdin": defined.interactive,
+        "Tty": defined.pseudo_terminal,
+        "Healthcheck": _health_check(defined.health_check),
+    }
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def _health_check(check: HealthCheck | None) -> dict[str, Any] | None:
+    if check is None:
+        return None
+    return {
+        "Test": list(check.command),
+        "Interval": check.interval * _NANOSECONDS,
+        "Timeout": check.timeout * _NANOSECONDS,
+        "Retries": check.retries,
+        "StartPeriod": (check.start_period or 0) * _NANOSECONDS,
+    }
+
+
+def _host_config(defined: ContainerDefinition, limits: dict[str, int | None]) -> dict[str, Any]:
+    """Docker's HostConfig: what the payload has no member for."""
+    reservation = limits["reservation"]
+    host: dict[str, Any] = {
+        "MemoryReservation": reservation * _MIB if reservation else None,
+        "Privileged": defined.privileged,
+        "ReadonlyRootfs": defined.readonly_root_filesystem,
+        "Dns": list(defined.dns_servers) or None,
+        "DnsSearch": list(defined.dns_search_domains) or None,
+        "ExtraHosts": [f"{entry.hostname}:{entry.ip_address}" for entry in defined.extra_hosts] or None,
+        "SecurityOpt": list(defined.docker_security_options) or None,
+        "Ulimits": [{"Name": u.name, "Soft": u.soft_limit, "Hard": u.hard_limit} for u in defined.ulimits] or None,
+        "Sysctls": {c.namespace: c.value for c in defined.system_controls} or None,
+    }
+    if defined.linux_parameters is not None:
+        host |= _linux(defined.linux_parameters, limits["memory"])
+    return {name: value for name, value in host.items() if value is not None}
+
+
+def _linux(linux: LinuxParameters, memory: int | None) -> dict[str, Any]:
+    capabilities = linux.capabilities
+    swap = (memory + linux.max_swap) * _MIB if linux.max_swap is not None and memory else None
+    return {
+        "CapAdd": list(capabilities.add) or None if capabilities else None,
+        "CapDrop": list(capabilities.drop) or None if capabilities else None,
+        "Init": linux.init_process_enabled,
+        "ShmSize": linux.shared_memory_size * _MIB if linux.shared_memory_size else None,
+        "Tmpfs": {t.container_path: ",".join((f"size={t.size}m", *t.mount_options)) for t in linux.tmpfs} or None,
+        "MemorySwap": swap,
+        # ECS ignores swappiness where maxSwap is not given.
+        "MemorySwappiness": linux.swappiness if swap is not None else None,
+    }
