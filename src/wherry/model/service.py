@@ -144,7 +144,8 @@ class Deployment(Entity, frozen=True):
 
     `rollback_of` names the failed or stopped deployment that this one undoes: both are then one service deployment,
     `service_deployment_arn` is the same. `failed_tasks` is what the circuit breaker counts. `source_revision_arns` are
-    the revisions that ran when it began.
+    the revisions that ran when it began. `rollback_…` tell, on the deployment that is undone, why, since when and to
+    which revision. `bake_started_at` is when every task was healthy and `bakeTimeInMinutes` began.
     """
 
     deployment_id: str
@@ -165,6 +166,9 @@ class Deployment(Entity, frozen=True):
     any_running: bool = False
     rollback_of: str | None = None
     rollback_reason: str | None = None
+    rollback_started_at: float | None = None
+    rollback_revision_arn: str | None = None
+    bake_started_at: float | None = None
     created_at: float = 0
     started_at: float | None = None
     updated_at: float = 0
