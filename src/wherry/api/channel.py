@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class Channel(Protocol):
-    """Frames are JSON objects. A closed channel raises anyio's `EndOfStream` on receive, `ClosedResourceError` on send."""
+    """Carries JSON objects; once closed it raises anyio's `EndOfStream` on receive and `ClosedResourceError` on send."""
 
     async def send(self, frame: dict[str, Any]) -> None:
         """Send one frame."""

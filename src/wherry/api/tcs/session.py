@@ -1,0 +1,56 @@
+"""One agent's TCS connection: container health goes to the tasks; statistics are acknowledged.
+
+Statistics have no consumer yet: CloudWatch metrics will be one. They are checked for their shape and let go.
+"""
+
+from __future__ import annotations
+
+import anyio
+import structlog
+
+from wherry.api.channel import Channel
+from wherry.api.context import Context
+from wherry.model import payload, reports
+from wherry.model.payload import PublishHealthRequest
+from wherry.model.task import HealthStatus, Task
+from wherry.store.store import Tx
+
+log = structlog.get_logger()
+
+
+async def serve(ctx: Context, channel: Channel, instance_arn: str) -> None:
+    """Serve until the agent goes away or sends what is not of the protocol."""
+    try:
+        while True:
+            message = payload.decode(await channel.receive())
+            match message:
+                case payload.PublishHealthRequest():
+                    await ctx.store.write(take_health, instance_arn, message, ctx.clock())
+                    await channel.send(payload.encode(payload.AckPublishHealth()))
+                case payload.PublishMetricsRequest():
+                    await channel.send(payload.encode(payload.AckPublishMetric()))
+                case _:
+                    log.debug("telemetry_message_ignored", instance=instance_arn, type=type(message).__name__)
+    except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+        return  # The agent went away, which is what ends a session.
+    except payload.ProtocolError as error:
+        log.warning("agent_sent_nonsense", instance=instance_arn, error=str(error))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await channel.aclose()
+
+
+def take_health(tx: Tx, instance_arn: str, request: PublishHealthRequest, now: float) -> None:
+    """Write the health of containers into those of the tasks that are the instance's own."""
+    for reported in request.tasks:
+        task = tx.get(Task, reported.task_arn)
+        if task is None or task.container_instance_arn != instance_arn or task.is_stopped:
+            continue
+        known = [
+            (c.container_name, HealthStatus(c.health_status), c.status_since or now)
+            for c in reported.containers
+            if c.health_status in HealthStatus.__members__
+        ]
+        changed = reports.apply_health(task, known, now=now)
+        if changed != task:
+            tx.put(changed)
