@@ -83,7 +83,7 @@ class Service(Entity, frozen=True):
 
     `start_failures` counts starts in a row that never reached RUNNING, `next_start_at` is when the scheduler may try
     again; `steady` tells that the steady-state event has been written; `last_events` remembers when a message was last
-    written, so that repeated ones can be suppressed: message -> epoch seconds.
+    written, so that repeated ones can be suppressed: message -> epoch seconds; `events_written` numbers the events.
     """
 
     service_arn: str
@@ -116,6 +116,7 @@ class Service(Entity, frozen=True):
     next_start_at: float = 0
     steady: bool = False
     last_events: dict[str, float] = {}
+    events_written: int = 0
     tags: tuple[Tag, ...] = ()
 
 
