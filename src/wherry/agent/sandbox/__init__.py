@@ -1,0 +1,1 @@
+"""What surrounds a task's containers on its host: network namespace, ENI, cgroup and files, by the kernel's interfaces."""

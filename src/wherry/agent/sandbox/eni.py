@@ -1,0 +1,152 @@
+"""A task's ENI: a veth pair whose address is routed to it, never bridged: every packet crosses the forward hook.
+
+In the task `eth0` has the address as a /32 and a default route by way of 169.254.1.1, an address that nobody has: both
+ends know the other's link address by a permanent neighbour entry, so there is no ARP to answer, spoof or wait for.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import threading
+from pathlib import Path
+
+import anyio.to_thread
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from wherry.agent.runtime.base import RuntimeFault
+from wherry.agent.sandbox import names, namespaces
+from wherry.agent.spec import Eni
+
+GATEWAY = "169.254.1.1"
+HOST_MAC = "ee:ee:ee:ee:ee:ee"
+DEVICE = "eth0"
+ROUTE_PROTOCOL = 87
+"""Marks the routes that agents made; any number that /etc/iproute2/rt_protos leaves free would do."""
+
+_CLASS_NET = Path("/sys/class/net")
+_FIB_MATCH = 0x2000
+_UNROUTED = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+
+# Removing the last ENI's subnet routes must not meet the making of the next ENI.
+_host_lock = threading.Lock()
+
+
+async def attach(eni: Eni, *, namespace: Path, link: str, alias: str) -> None:
+    """Give the namespace this ENI, or whatever of it is missing.
+
+    Raises `ResourceInitializationError` if something else on the host already has the address.
+    """
+    await anyio.to_thread.run_sync(_attach_host_end, eni, namespace, link, alias)
+    await namespaces.within(namespace, lambda: _configure_task_end(eni))
+
+
+async def detach(link: str) -> None:
+    """Remove the ENI with its routes; with the last one of the host go the subnets' own routes."""
+    await anyio.to_thread.run_sync(_detach, link)
+
+
+def listed() -> dict[str, str]:
+    """Map each ENI of this host, of any agent, to its alias."""
+    found = {}
+    for path in _CLASS_NET.glob(f"{names.LINK_PREFIX}*"):
+        try:
+            found[path.name] = (path / "ifalias").read_text().strip()
+        except OSError:  # gone between the listing and the reading
+            continue
+    return found
+
+
+def traffic(link: str) -> tuple[int, int]:
+    """Count the bytes that the task has received and sent; the host's end counts the other way round."""
+    try:
+        statistics = _CLASS_NET / link / "statistics"
+        return int((statistics / "tx_bytes").read_text()), int((statistics / "rx_bytes").read_text())
+    except OSError:
+        return 0, 0
+
+
+def _attach_host_end(eni: Eni, namespace: Path, link: str, alias: str) -> None:
+    subnet = ipaddress.ip_interface(eni.gateway_cidr).network
+    with _host_lock, IPRoute() as netlink:
+        _refuse_taken_address(netlink, eni.ipv4_address, link)
+        if not (_CLASS_NET / link).exists():
+            _create_pair(netlink, eni, namespace, link, alias)
+        index = netlink.link_lookup(ifname=link)[0]
+        _without_ipv6(link)
+        netlink.link("set", index=index, state="up")
+        netlink.neigh("replace", dst=eni.ipv4_address, lladdr=eni.mac_address, ifindex=index, state="permanent")
+        # An address of the subnet that no task has must be unreachable here, not a question to the default gateway.
+        netlink.route("replace", dst=str(subnet), type="unreachable", proto=ROUTE_PROTOCOL)
+        netlink.route("replace", dst=f"{eni.ipv4_address}/32", oif=index, scope="link", proto=ROUTE_PROTOCOL)
+
+
+def _create_pair(netlink: IPRoute, eni: Eni, namespace: Path, link: str, alias: str) -> None:
+    descriptor = os.open(namespace, os.O_RDONLY)
+    try:
+        mtu = _uplink_mtu()
+        peer = {"ifname": DEVICE, "address": eni.mac_address, "mtu": mtu, "net_ns_fd": descriptor}
+        netlink.link("add", ifname=link, kind="veth", address=HOST_MAC, mtu=mtu, peer=peer)
+        netlink.link("set", index=netlink.link_lookup(ifname=link)[0], ifalias=alias)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_taken_address(netlink: IPRoute, address: str, link: str) -> None:
+    try:
+        route = netlink.route("get", dst=address, flags=_FIB_MATCH)[0]
+    except NetlinkError as error:
+        if error.code in _UNROUTED:
+            return
+        raise
+    if route["dst_len"] == 0:
+        return
+    owner = netlink.link("get", index=route.get_attr("RTA_OIF"))[0].get_attr("IFLA_IFNAME")
+    if owner != link:
+        network = f"{route.get_attr('RTA_DST')}/{route['dst_len']}"
+        raise RuntimeFault(
+            "ResourceInitializationError",
+            f"address {address} cannot be given to a task: this host routes {network} to {owner}. "
+            "Another agent, a Docker network or the host's own network uses that range; choose another one.",
+        )
+
+
+def _configure_task_end(eni: Eni) -> None:
+    with IPRoute() as netlink:
+        netlink.link("set", index=netlink.link_lookup(ifname="lo")[0], state="up")
+        index = netlink.link_lookup(ifname=DEVICE)[0]
+        _without_ipv6(DEVICE)
+        # As in Docker's own networks: a container's user need not be root to listen on port 80.
+        Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
+        netlink.addr("replace", index=index, address=eni.ipv4_address, prefixlen=32)
+        netlink.link("set", index=index, state="up")
+        netlink.neigh("replace", dst=GATEWAY, lladdr=HOST_MAC, ifindex=index, state="permanent")
+        netlink.route("replace", dst=f"{GATEWAY}/32", oif=index, scope="link")
+        netlink.route("replace", dst="default", gateway=GATEWAY, oif=index, prefsrc=eni.ipv4_address)
+
+
+def _detach(link: str) -> None:
+    with _host_lock, IPRoute() as netlink:
+        for index in netlink.link_lookup(ifname=link):
+            netlink.link("del", index=index)
+        if not listed():
+            for route in list(netlink.get_routes(family=2, table=254, proto=ROUTE_PROTOCOL)):
+                netlink.route("del", dst=f"{route.get_attr('RTA_DST')}/{route['dst_len']}", type=route["type"])
+
+
+def _without_ipv6(device: str) -> None:
+    """Spare the link router solicitations and a link-local address: ENIs are IPv4."""
+    switch = Path("/proc/sys/net/ipv6/conf") / device / "disable_ipv6"
+    if switch.exists():
+        switch.write_text("1")
+
+
+def _uplink_mtu() -> int:
+    """Read the MTU of the device with the default route, which the task's packets to the outside must fit."""
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        device, destination, *_ = line.split()
+        if destination == "00000000":
+            return int((_CLASS_NET / device / "mtu").read_text())
+    return 1500

@@ -1,0 +1,99 @@
+"""The host's forwarding rules for ENIs: tasks reach each other and the outside, although Docker's default is to drop.
+
+Rules match the ENIs' link names, not addresses: they are written once, and all agents of a host share them.
+Docker's verdict can only be overruled from within its own chain DOCKER-USER (an accept in another nftables chain does
+not end the walk), so that part goes by iptables; address translation is an nftables table of ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+
+from wherry.agent.runtime.base import RuntimeFault
+from wherry.agent.sandbox import names
+
+CHAIN = "WHERRY-FORWARD"
+_ENI = f"{names.LINK_PREFIX}+"
+
+# What goes to a bridge of Docker's is left to Docker's own rules: only published ports are open to tasks.
+_FORWARD = f"""\
+*filter
+:{CHAIN} - [0:0]
+-A {CHAIN} -i {_ENI} -o {_ENI} -j ACCEPT
+-A {CHAIN} -o {_ENI} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A {CHAIN} -i {_ENI} -o docker+ -j RETURN
+-A {CHAIN} -i {_ENI} -o br-+ -j RETURN
+-A {CHAIN} -i {_ENI} -j ACCEPT
+COMMIT
+"""
+
+# Declared, deleted and declared again in one transaction: whatever was there, this is what there is.
+_TRANSLATION = f"""\
+table ip wherry
+delete table ip wherry
+table ip wherry {{
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+        iifname "{names.LINK_PREFIX}*" oifname != "{names.LINK_PREFIX}*" masquerade
+    }}
+}}
+"""
+
+_IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+async def ensure() -> None:
+    """Put the rules in place and let the host forward; safe to call at any time."""
+    _let_host_forward()
+    await _run("iptables-restore", "--wait", "--noflush", text=_FORWARD)
+    parent = await _parent_chain()
+    if not await _succeeds("iptables", "--wait", "-C", parent, "-j", CHAIN):
+        await _run("iptables", "--wait", "-I", parent, "-j", CHAIN)
+    await _run("nft", "-f", "-", text=_TRANSLATION)
+
+
+async def remove() -> None:
+    """Take the rules away again; for when the host's last ENI is gone."""
+    for parent in ("DOCKER-USER", "FORWARD"):
+        while await _succeeds("iptables", "--wait", "-D", parent, "-j", CHAIN):
+            continue
+    if await _succeeds("iptables", "--wait", "-F", CHAIN):
+        await _run("iptables", "--wait", "-X", CHAIN)
+    if await _succeeds("nft", "list", "table", "ip", "wherry"):
+        await _run("nft", "delete", "table", "ip", "wherry")
+
+
+def _let_host_forward() -> None:
+    if _IP_FORWARD.read_text().strip() != "1":
+        _IP_FORWARD.write_text("1")
+
+
+async def _parent_chain() -> str:
+    """Find the chain to hook into: Docker's own for users' rules, where it keeps one."""
+    return "DOCKER-USER" if await _succeeds("iptables", "--wait", "-S", "DOCKER-USER") else "FORWARD"
+
+
+async def _succeeds(*command: str) -> bool:
+    try:
+        result = await anyio.run_process(command, check=False)
+    except FileNotFoundError as error:
+        raise _missing(command[0]) from error
+    return result.returncode == 0
+
+
+async def _run(*command: str, text: str = "") -> None:
+    try:
+        result = await anyio.run_process(command, input=text.encode(), check=False)
+    except FileNotFoundError as error:
+        raise _missing(command[0]) from error
+    if result.returncode != 0:
+        reason = result.stderr.decode(errors="replace").strip()
+        raise RuntimeFault("ResourceInitializationError", f"{' '.join(command)}: {reason}")
+
+
+def _missing(program: str) -> RuntimeFault:
+    return RuntimeFault(
+        "ResourceInitializationError", f"{program} is not installed on this host; install nftables and iptables"
+    )
