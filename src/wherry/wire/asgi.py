@@ -1,0 +1,70 @@
+"""ASGI messages to a `Request` and back."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope, Send
+
+from wherry.wire.message import Request, Response
+
+_DRAINED = 4
+"""How many times the limit of a body is read and dropped, so that the client can finish and read the refusal."""
+
+
+class BodyTooLargeError(Exception):
+    """The body exceeds the limit; `head` is the request without it."""
+
+    def __init__(self, head: Request) -> None:
+        """Keep the `head` to answer in the caller's protocol."""
+        super().__init__()
+        self.head = head
+
+
+class ClientGoneError(Exception):
+    """The client left before its request was complete: nobody is there to answer."""
+
+
+async def read_request(scope: Scope, receive: Receive, max_body: int) -> Request:
+    """The whole request; raises `BodyTooLargeError` and `ClientGoneError`."""
+    head = _head(scope)
+    announced = head.header("content-length")
+    if head.header("expect") is not None and announced is not None and int(announced) > max_body:
+        raise BodyTooLargeError(head)  # the client waits for leave to send
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(chunk)
+        if size > max_body:
+            chunks.clear()
+            if size > _DRAINED * max_body:
+                break
+        elif chunk:
+            chunks.append(chunk)
+    if size > max_body:
+        raise BodyTooLargeError(head)
+    return Request(method=head.method, path=head.path, query=head.query, headers=head.headers, body=b"".join(chunks))
+
+
+def _head(scope: Scope) -> Request:
+    return Request(
+        method=scope["method"],
+        path=_text(scope.get("raw_path") or scope["path"].encode()),
+        query=_text(scope["query_string"]),
+        headers=tuple((_text(name), _text(value)) for name, value in scope["headers"]),
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")
+
+
+async def send_response(send: Send, response: Response, *, head_only: bool) -> None:
+    """Send `response`, without its body if the request was HEAD."""
+    headers = [(name.encode(), value.encode()) for name, value in response.headers]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head_only else response.body})

@@ -1,0 +1,163 @@
+"""The one endpoint: identify, authenticate, parse, call, serialize."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from wherry.model.call import Call, Handler, Principal
+from wherry.model.errors import ApiError, NotImplementedException, RequestEntityTooLargeException, ServerException
+from wherry.wire.asgi import BodyTooLargeError, ClientGoneError, read_request, send_response
+from wherry.wire.authenticate import authenticate
+from wherry.wire.errors import WireError
+from wherry.wire.identify import identify, spoken_protocol
+from wherry.wire.message import Protocol, Request, Response
+from wherry.wire.models import Catalog, Operation, Service, load
+from wherry.wire.protocols import fail, parse, serialize
+from wherry.wire.shapes import to_params, type_sentence
+from wherry.wire.trust import Trust, administrator, refuse_browsers
+
+Services = Mapping[str, Mapping[str, Handler]]
+"""The handlers: service id as botocore names it, then operation name."""
+
+MAX_BODY = 4 * 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """An ASGI application that answers AWS requests by a table of handlers."""
+
+    def __init__(
+        self,
+        *,
+        services: Services,
+        region: str,
+        account_id: str,
+        trust: Trust,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        max_body: int = MAX_BODY,
+    ) -> None:
+        """Serve `services`. `clock` gives epoch seconds, `entropy` that many random bytes, `max_body` is in bytes."""
+        self._services = services
+        self._catalog = Catalog(services)
+        self._region = region
+        self._account_id = account_id
+        self._trust = trust
+        self._clock = clock
+        self._entropy = entropy
+        self._max_body = max_body
+
+    def routes(self) -> list[Route]:
+        """The routes for a starlette application."""
+        return [Route("/", self, name="aws")]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        try:
+            request = await read_request(scope, receive, self._max_body)
+        except BodyTooLargeError as error:
+            refusal = RequestEntityTooLargeException(f"The request body exceeds {self._max_body} bytes.")
+            protocol = spoken_protocol(self._catalog, error.head)
+            response = fail(None, protocol, refusal, self._new_request_id())
+        except ClientGoneError:
+            return
+        else:
+            response = await self.answer(request)
+        await send_response(send, response, head_only=scope["method"] == "HEAD")
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request, whatever happens: errors become answers, unexpected ones are logged here, once."""
+        request_id = self._new_request_id()
+        protocol = spoken_protocol(self._catalog, request)
+        service: Service | None = None
+        name = ""
+        try:
+            refuse_browsers(request.headers, self._trust)
+            service, protocol, name = msgspec.structs.astuple(identify(self._catalog, request))
+            operation = service.operation(name)
+            principal = self._authenticate(request, operation, protocol)
+            call = Call(
+                service=service.id,
+                operation=name,
+                params=parse(operation, protocol, request),
+                principal=principal,
+                region=self._region,
+                request_id=request_id,
+            )
+            result = await self._handler(service.id, name)(call)
+            return serialize(operation, protocol, result, request_id)
+        except ApiError as error:
+            return fail(service, protocol, error, request_id)
+        except Exception:  # noqa: BLE001 - the gateway is a boundary: the caller gets an answer, the log the details
+            service_id = service.id if service else ""
+            _log.exception("operation failed", service=service_id, operation=name, request_id=request_id)
+            return fail(service, protocol, _internal(service), request_id)
+
+    def _new_request_id(self) -> str:
+        return str(uuid.UUID(bytes=self._entropy(16), version=4))
+
+    def _authenticate(self, request: Request, operation: Operation, protocol: Protocol) -> Principal:
+        return authenticate(
+            request,
+            operation,
+            protocol,
+            trust=self._trust,
+            region=self._region,
+            account_id=self._account_id,
+            now=self._clock(),
+        )
+
+    def _handler(self, service: str, operation: str) -> Handler:
+        handler = self._services[service].get(operation)
+        if handler is None:
+            raise NotImplementedException(f"Wherry does not implement {service}:{operation}.")
+        return handler
+
+
+def _internal(service: Service | None) -> ApiError:
+    message = ServerException.__doc__ or ""
+    if service is not None and service.error_shape(ServerException.__name__) is not None:
+        return ServerException(message)
+    return WireError("InternalFailure", message, status=500)
+
+
+async def dispatch(
+    services: Services,
+    service: str,
+    operation: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    principal: Principal | None = None,
+    region: str = "us-east-1",
+    request_id: str = "00000000-0000-4000-8000-000000000000",
+) -> dict[str, Any]:
+    """Call a handler in this process with the checks of the wire on both sides, without HTTP.
+
+    Returns the output's members; raises the handler's `ApiError`, or `msgspec.ValidationError` for a result that is
+    not of the output shape.
+    """
+    compiled = load(service).operation(operation)
+    try:
+        checked = to_params(msgspec.convert(params or {}, compiled.input_type))
+    except msgspec.ValidationError as error:
+        raise WireError("SerializationException", type_sentence(error)) from error
+    if compiled.check is not None:
+        compiled.check(checked, "")
+    call = Call(
+        service=service,
+        operation=operation,
+        params=checked,
+        principal=principal or administrator("123456789012", ""),
+        region=region,
+        request_id=request_id,
+    )
+    result = await services[service][operation](call)
+    return to_params(msgspec.convert(result, compiled.output_type))

@@ -1,0 +1,52 @@
+"""What comes in and goes out: one HTTP message each, whole and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+Protocol = Literal["json", "query", "ec2"]
+"""The protocols that are spoken here, as botocore names them."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP request as it was on the wire: `path` and `query` still percent-encoded, header names in lower case.
+
+    Texts are UTF-8 with surrogate escapes for what is not, so that a signature sees the bytes that were sent.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        """Without headers and body: they hold secrets, and tracebacks show variables."""
+        return f"Request({self.method} {self.path}, {len(self.body)} bytes)"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        yield from (("method", self.method), ("path", self.path), ("bytes", len(self.body)))
+
+    def all(self, name: str) -> Iterator[str]:
+        """Every value of the header `name`, in the order of the wire."""
+        return (value for key, value in self.headers if key == name)
+
+    def header(self, name: str) -> str | None:
+        """The first value of the header `name`."""
+        return next(self.all(name), None)
+
+    @property
+    def media_type(self) -> str:
+        """The `Content-Type` without its parameters, in lower case; empty when there is none."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
