@@ -1,0 +1,80 @@
+"""Uvicorn as a child of our own task group: it neither touches signals nor ends the process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from anyio.abc import TaskStatus
+from starlette.types import ASGIApp
+
+GRACE_SECONDS = 3
+
+
+class _Server(uvicorn.Server):
+    """A server that tells when it is ready and leaves signals to the composition root."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = anyio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the socket; raises `OSError`, which is clearer before a server is built around it than after."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(2048)
+    except BaseException:
+        bound.close()
+        raise
+    bound.set_inheritable(False)
+    return bound
+
+
+async def serve(
+    app: ASGIApp, bound: socket.socket, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve `app` on the bound socket until cancelled; open requests get a few seconds to finish."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+
+    async def run() -> None:
+        # Cancellation must not tear requests apart: it asks for an orderly exit below.
+        with anyio.CancelScope(shield=True):
+            await server.serve(sockets=[bound])
+        if not server.should_exit:
+            raise RuntimeError("The HTTP server ended by itself.")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        try:
+            await server.ready.wait()
+            task_status.started()
+            await anyio.sleep_forever()
+        finally:
+            server.should_exit = True

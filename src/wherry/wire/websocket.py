@@ -1,0 +1,103 @@
+"""Websockets of agents: a signed upgrade like any other request, then JSON frames both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import msgspec
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from wherry.model.call import Principal
+from wherry.model.errors import ApiError
+from wherry.wire import sigv4
+from wherry.wire.errors import WireError
+from wherry.wire.message import Request
+from wherry.wire.trust import Trust, administrator, refuse_browsers
+
+SIGNING_NAME = "ecs"
+
+
+def admit(websocket: WebSocket, *, trust: Trust, region: str, account_id: str, now: float) -> Principal:
+    """Tell who asks for the upgrade; raises `WireError` for browsers and for signatures that do not hold."""
+    request = Request(
+        method="GET",
+        path=(websocket.scope.get("raw_path") or websocket.scope["path"].encode()).decode("latin-1"),
+        query=websocket.scope["query_string"].decode("latin-1"),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in websocket.scope["headers"]),
+    )
+    refuse_browsers(request.headers, trust)
+    if not trust.verifies or trust.credentials is None:
+        return administrator(account_id, sigv4.scope_of(request)[0])
+    try:
+        claim = sigv4.read(request)
+        secret = trust.credentials(claim.access_key_id)
+        sigv4.verify(request, claim, secret=secret, region=region, service=SIGNING_NAME, now=now)
+    except sigv4.SignatureError as error:
+        raise WireError("AccessDeniedException", str(error), status=403) from error
+    return Principal(
+        account_id=account_id,
+        arn=secret.principal_arn if secret else "",
+        access_key_id=claim.access_key_id,
+    )
+
+
+async def refuse(websocket: WebSocket, error: ApiError) -> None:
+    """Answer the upgrade with the error in the shape that agents read."""
+    body = msgspec.json.encode({"type": error.code, "message": {"message": error.message}})
+    await websocket.send_denial_response(Response(body, status_code=error.status, media_type="application/json"))
+
+
+class WebSocketChannel:
+    """Frames of an accepted websocket; closing shows as anyio's `EndOfStream` and `ClosedResourceError`."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        """Take an accepted `websocket`."""
+        self._websocket = websocket
+        self._sending = anyio.Lock()
+        self._closed = False
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """Send one frame as a JSON text."""
+        async with self._sending:
+            if self._closed:
+                raise anyio.ClosedResourceError
+            try:
+                await self._websocket.send_text(msgspec.json.encode(frame).decode())
+            except (WebSocketDisconnect, RuntimeError) as error:
+                self._closed = True
+                raise anyio.ClosedResourceError from error
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next frame; what is no JSON object ends the stream, as a broken peer deserves."""
+        try:
+            message = await self._websocket.receive()
+        except RuntimeError as error:
+            raise anyio.EndOfStream from error
+        if message["type"] == "websocket.disconnect":
+            self._closed = True
+            raise anyio.EndOfStream
+        text = message.get("text") or (message.get("bytes") or b"").decode(errors="replace")
+        try:
+            frame = msgspec.json.decode(_without_head(text))
+        except msgspec.DecodeError as error:
+            raise anyio.EndOfStream from error
+        if not isinstance(frame, dict):
+            raise anyio.EndOfStream
+        return frame
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._websocket.close()
+        except (WebSocketDisconnect, RuntimeError):
+            return  # The other side was faster.
+
+
+def _without_head(text: str) -> str:
+    """Strip the signed HTTP-like head that the stock agent puts before each telemetry frame."""
+    return text if text.startswith("{") else text.partition("\r\n\r\n")[2]
