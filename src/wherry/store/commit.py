@@ -1,0 +1,87 @@
+"""Group commit: the transaction functions that are waiting share one durable commit, each behind its own savepoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from wherry.store.database import Connection, Database
+from wherry.store.schema import Key
+from wherry.store.statements import Statements
+from wherry.store.tx import Tx
+
+R = TypeVar("R")
+
+
+class Job(Generic[R]):
+    """A transaction function that waits for its turn, and then for what became of it."""
+
+    __slots__ = ("_error", "_fn", "_result", "dirty", "settled")
+
+    def __init__(self, fn: Callable[[Tx], R]) -> None:
+        self._fn = fn
+        self._result: list[R] = []
+        self._error: BaseException | None = None
+        self.dirty: set[Key] = set()
+        self.settled = anyio.Event()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the function raised, or its commit failed."""
+        return self._error is not None
+
+    def run(self, tx: Tx) -> None:
+        """Run the function and keep what it returns; raises what it raises."""
+        self._result.append(self._fn(tx))
+        self.dirty = tx.dirty
+
+    def fail(self, error: BaseException) -> None:
+        """Note what the caller is to be told."""
+        self._error = error
+        self.dirty = set()
+
+    def outcome(self) -> R:
+        """Return what the function returned, or raise what stood in the way."""
+        if self._error is not None:
+            raise self._error
+        return self._result[0]
+
+
+def commit(jobs: Sequence[Job[Any]], *, database: Database, statements: Statements) -> frozenset[Key]:
+    """Run `jobs` in one transaction and make it durable; return the keys that are dirty now.
+
+    A job that raises is undone alone. If the transaction as a whole fails, nothing of it has happened and every job
+    fails with the reason. Never raises: whatever goes wrong belongs to the jobs' callers.
+    """
+    connection = database.writer()
+    try:
+        connection.begin()
+        for job in jobs:
+            _attempt(job, connection, database, statements)
+        connection.commit()
+    except BaseException as error:  # noqa: BLE001 - carried to the callers, who are on another thread
+        with suppress(Exception):  # the connection may be gone, and the transaction with it
+            connection.rollback()
+        for job in jobs:
+            if not job.failed:
+                job.fail(database.explain(error))
+    return frozenset(key for job in jobs for key in job.dirty)
+
+
+def _attempt(job: Job[Any], connection: Connection, database: Database, statements: Statements) -> None:
+    tx = Tx(connection, statements, writable=True)
+    connection.execute("SAVEPOINT job")
+    try:
+        job.run(tx)
+        connection.execute("RELEASE job")
+    except BaseException as error:
+        job.fail(database.explain(error))
+        if not connection.in_transaction:
+            raise  # the engine gave the whole transaction up (a full disk): nobody's part of it is left
+        connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+    finally:
+        tx.end()

@@ -1,0 +1,12 @@
+"""Runs revisions on the connection, and in the transaction, that `wherry.store.migrate` has opened."""
+
+from alembic import context
+
+from wherry.store.tables import SCHEMA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SCHEMA.metadata,
+    transactional_ddl=True,
+)
+context.run_migrations()

@@ -1,0 +1,171 @@
+"""SQLite, embedded: one file in WAL mode, its lock held by one control plane, a connection to write and one to read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from wherry.store.errors import (
+    Conflict,
+    CorruptDatabase,
+    DatabaseLocked,
+    DatabaseUnavailable,
+    DiskFull,
+    ReadOnlyDatabase,
+    StoreError,
+)
+from wherry.store.migrate import migrate
+
+BUSY_SECONDS = 5.0
+"""How long to wait for somebody's shell or backup that locks the file."""
+
+_MEANING: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_CONSTRAINT: (Conflict, "A value that must be unique is taken: {cause}."),
+    sqlite3.SQLITE_FULL: (DiskFull, "The disk of the database {where} is full: nothing was written. Free some space."),
+    sqlite3.SQLITE_READONLY: (
+        ReadOnlyDatabase,
+        "The database {where} cannot be written ({cause}). Make the file and its directory writable.",
+    ),
+    sqlite3.SQLITE_CORRUPT: (CorruptDatabase, "The database {where} is damaged ({cause}). Restore it from a backup."),
+    sqlite3.SQLITE_NOTADB: (CorruptDatabase, "{where} is no database ({cause}). Restore it, or choose another file."),
+    sqlite3.SQLITE_BUSY: (
+        DatabaseLocked,
+        "Another program keeps the database {where} locked. Close database shells and backups that use it.",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (DatabaseUnavailable, "The database {where} cannot be opened ({cause}). Check the path."),
+    sqlite3.SQLITE_IOERR: (DatabaseUnavailable, "The disk of the database {where} fails ({cause}). Check the disk."),
+}
+"""What the primary result codes of SQLite mean to us; any other code is a defect of ours."""
+
+
+class SqliteConnection:
+    """A connection in the driver's autocommit mode: every BEGIN is ours."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+
+    def begin(self) -> None:
+        """Begin at once as the writer: a deferred transaction that reads first may find itself unable to write."""
+        self.execute("BEGIN IMMEDIATE")
+
+    def begin_snapshot(self) -> None:
+        """Begin; the first read fixes the state that is seen."""
+        self.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Commit; in WAL mode with synchronous FULL the log is on the disk when this returns."""
+        self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo."""
+        if self._connection.in_transaction:
+            self.execute("ROLLBACK")
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection.in_transaction
+
+
+class SqliteDatabase:
+    """A database file and its lock, or with no `path` a database in memory with one connection for everything."""
+
+    read_concurrency = 0
+
+    def __init__(self, path: Path | None) -> None:
+        self.dialect: sa.Dialect = sqlite.dialect(paramstyle="named")
+        self._path = path
+        self._lock = None if path is None else _lock(path)
+        self._connections: list[sqlite3.Connection] = []
+        try:
+            writer = self._connect()
+            _migrate(writer)
+            self._writer = SqliteConnection(writer)
+            self._reader = self._writer if path is None else SqliteConnection(self._connect())
+        except BaseException as error:
+            self.close()
+            raise self.explain(error) from error
+
+    def writer(self) -> SqliteConnection:
+        """Return the connection that writes."""
+        return self._writer
+
+    @contextmanager
+    def reader(self) -> Iterator[SqliteConnection]:
+        """Lend the connection that reads."""
+        yield self._reader
+
+    def close(self) -> None:
+        """Close the connections, which folds the log into the file, and release the lock."""
+        for connection in self._connections:
+            connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def explain(self, error: BaseException) -> BaseException:
+        """Turn an error of SQLite into a sentence that says what to do."""
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", None)
+        if not isinstance(cause, sqlite3.Error) or code is None:
+            return error
+        kind, sentence = _MEANING.get(code & 0xFF, (None, ""))
+        return error if kind is None else kind(sentence.format(where=self._path or "in memory", cause=cause))
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path or ":memory:",
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,  # the writer's thread uses what another opened; never two at once
+            cached_statements=512,
+        )
+        self._connections.append(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+
+def open_sqlite(url: sa.URL) -> SqliteDatabase:
+    """Open `sqlite:///relative`, `sqlite:////absolute`, or `sqlite://` for a database in memory.
+
+    Raises `StoreError`. The file is made if it is missing, readable to its owner only.
+    """
+    return SqliteDatabase(Path(url.database).absolute() if url.database not in {None, "", ":memory:"} else None)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=sa.StaticPool)
+    sa.event.listen(engine, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE"))
+    migrate(engine)
+
+
+def _lock(path: Path) -> int:
+    """Take the lock of the database for as long as the descriptor is open; the kernel gives it back if we die."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ReadOnlyDatabase(
+            f"The database {path} cannot be written ({error.strerror}). Make the file and its directory writable."
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace") or "unknown"
+        os.close(descriptor)
+        raise DatabaseLocked(
+            f"Another control plane (process {holder}) uses the database {path}. Stop it, or choose another database."
+        ) from error
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor

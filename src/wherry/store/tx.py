@@ -1,0 +1,116 @@
+"""A transaction as its function sees it: entities in, entities out, no way to anything else."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import msgspec
+
+from wherry.store.database import Connection
+from wherry.store.errors import Conflict
+from wherry.store.schema import E, Key, Scalar
+from wherry.store.statements import Filter, Shape, Statements, position
+
+
+class Tx:
+    """One transaction, alive only while its function runs. It sees its own writes.
+
+    In a `Store.read` it is a snapshot: `put`, `delete` and `ring` raise `TypeError`.
+    """
+
+    __slots__ = ("_execute", "_statements", "_writable", "dirty")
+
+    def __init__(self, connection: Connection, statements: Statements, *, writable: bool) -> None:
+        self._execute = connection.execute
+        self._statements = statements
+        self._writable = writable
+        self.dirty: set[Key] = set()
+
+    def get(self, type_: type[E], key: str) -> E | None:
+        """Read the entity with that key."""
+        sql = self._statements.of(type_)
+        row = self._execute(sql.get, {"this_key": key}).fetchone()
+        return None if row is None else sql.decode(row[0])
+
+    def find(
+        self,
+        type_: type[E],
+        /,
+        *,
+        order: str | tuple[str, ...] = (),
+        descending: bool = False,
+        limit: int | None = None,
+        after: Scalar | tuple[Scalar, ...] | None = None,
+        **equals: Filter,
+    ) -> list[E]:
+        """Read the entities whose columns match `equals`.
+
+        A filter is a value, a collection of values of which one must match, a `Range`, or None for "has none".
+        They come in the `order` of the named columns and then of the key, or backwards; `after` is the position of
+        the last one seen: its values of the `order` columns and its key, or only its key where there is no `order`.
+        """
+        sql = self._statements.of(type_)
+        filters, values = sql.parameters(equals)
+        ordered = (order,) if isinstance(order, str) else order
+        if after is not None:
+            place = after if isinstance(after, tuple) else (after,)
+            if len(place) != len(ordered) + 1:
+                raise TypeError(f"A position in the order {ordered} has {len(ordered) + 1} values, the key last.")
+            values |= position(place)
+        if limit is not None:
+            values["at_most"] = limit
+        shape = Shape(filters, ordered, descending, after is not None, limit is not None)
+        return [sql.decode(body) for (body,) in self._execute(sql.find(shape), values).fetchall()]
+
+    def count(self, type_: type[E], /, **equals: Filter) -> int:
+        """Count the entities that `find` with the same filters would read."""
+        sql = self._statements.of(type_)
+        filters, values = sql.parameters(equals)
+        row = self._execute(sql.count(Shape(filters)), values).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def put(self, entity: E) -> E:
+        """Write an entity, a new one (version 0) or a later state of the stored one, and return it as stored.
+
+        Raises `Conflict` if a new one's key or unique columns are taken, or if a stored one has changed or gone since
+        it was read.
+        """
+        self._check_writable()
+        sql = self._statements.of(type(entity))
+        written = msgspec.structs.replace(entity, version=entity.version + 1)
+        values = sql.row(written)
+        if entity.version == 0:
+            cursor = self._execute(sql.insert, values)
+        else:
+            values |= {"this_key": sql.key_of(entity), "this_version": entity.version}
+            cursor = self._execute(sql.update, values)
+        if cursor.rowcount != 1:
+            raise Conflict(f"{sql.table.name} {sql.key_of(entity)} is not at version {entity.version} any more.")
+        self.dirty.update(sql.table.marks(written))
+        return written
+
+    def delete(self, entity: E) -> None:
+        """Remove a stored entity; raises `Conflict` if it has changed or gone since it was read."""
+        self._check_writable()
+        sql = self._statements.of(type(entity))
+        cursor = self._execute(sql.delete, {"this_key": sql.key_of(entity), "this_version": entity.version})
+        if cursor.rowcount != 1:
+            raise Conflict(f"{sql.table.name} {sql.key_of(entity)} is not at version {entity.version} any more.")
+        self.dirty.update(sql.table.marks(entity))
+
+    def ring(self, *keys: Key) -> None:
+        """Mark more keys dirty, beyond those that the written entities ring by themselves."""
+        self._check_writable()
+        self.dirty.update(keys)
+
+    def end(self) -> None:
+        """Make any later use an error: what outlives its function would read in the middle of another's transaction."""
+        self._execute = _ended
+
+    def _check_writable(self) -> None:
+        if not self._writable:
+            raise TypeError("A read transaction cannot write. Use Store.write.")
+
+
+def _ended(*_: Any) -> NoReturn:
+    raise RuntimeError("The transaction is over. Return values from its function, not the transaction.")

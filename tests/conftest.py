@@ -1,0 +1,96 @@
+"""What all tests share: the two databases, and a seeded way to be random."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from wherry.store import Store
+
+
+def server_programs() -> Path:
+    """Find the newest installed PostgreSQL server; a test that needs it fails without, it never skips."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    if on_path is None:
+        pytest.fail("PostgreSQL's server programs are missing. Install the package postgresql (Debian, Ubuntu).")
+    return Path(on_path).resolve().parent
+
+
+def unprivileged() -> str | None:
+    """Name the user to run the server as: PostgreSQL refuses to be root."""
+    if os.geteuid() != 0:
+        return None
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in users else "nobody"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Run a private PostgreSQL on a socket in a directory of its own; yields the URL without a database."""
+    programs, user = server_programs(), unprivileged()
+    home = Path(tempfile.mkdtemp(prefix="wherry-pg-"))
+    if user is not None:
+        shutil.chown(home, user)
+
+    def run(program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(programs / program), *arguments], user=user, cwd=home, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+
+    run("initdb", "--pgdata", f"{home}/data", "--username=wherry", "--auth=trust", "--encoding=UTF8", "--no-sync")
+    options = f"-c listen_addresses='' -c unix_socket_directories={home} -c max_connections=200"
+    run("pg_ctl", "start", "--wait", "--pgdata", f"{home}/data", "--log", f"{home}/log", "--options", options)
+    try:
+        yield f"postgresql://wherry@/{{database}}?host={home}"
+    finally:
+        run("pg_ctl", "stop", "--mode=immediate", "--pgdata", f"{home}/data")
+        shutil.rmtree(home)
+
+
+_databases = count()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """Yield the URL of an empty PostgreSQL database that is dropped afterwards."""
+    name = f"t{next(_databases)}"
+    with psycopg.connect(postgres_server.format(database="postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield postgres_server.format(database=name)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of an empty database, of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/wherry.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    """Open a store on either database, as in production: with the writer's thread."""
+    async with Store.open(store_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def memory_store() -> AsyncIterator[Store]:
+    """Open a store in memory that works on the calling task: for virtual time."""
+    async with Store.open("sqlite://") as opened:
+        yield opened
