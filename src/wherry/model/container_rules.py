@@ -1,0 +1,204 @@
+"""What ECS demands of one container definition, whatever the launch type (ECS API reference, ContainerDefinition).
+
+Values have the types of the model already; texts that AWS is known to use are AWS's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from wherry.model.problem import Path, Problem, Source
+
+Member = Mapping[str, Any]
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_IMAGE = re.compile(r"[A-Za-z0-9_\-:./#@]+")
+_PORT_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+_SYSCTL = re.compile(
+    r"net\.[\w.\-/]+|fs\.mqueue\.\w+|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)"
+)
+
+ULIMITS = (
+    *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice"),
+    *("nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
+)
+CONDITIONS = ("START", "COMPLETE", "SUCCESS", "HEALTHY")
+
+
+def one_of(value: Any, allowed: Iterable[str], path: Path) -> Iterator[Problem]:
+    """Object to a `value` that is none of the `allowed` ones; absent is fine."""
+    if value is not None and value not in (names := list(allowed)):
+        yield Problem(path, f"{path[-1]} should be one of [{', '.join(names)}], not '{value}'.", invalid=True)
+
+
+def problems(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    """Find all that is wrong with `container`, which stands at `path`."""
+    yield from _identity(container, path)
+    yield from _resources(container, path)
+    for position, port in enumerate(container.get("portMappings") or ()):
+        yield from _port(port, (*path, "portMappings", position), network_mode)
+    yield from _ports_together(container, path, network_mode)
+    yield from _network(container, path, network_mode)
+    yield from _timeouts(container, path)
+    yield from _health_check(container.get("healthCheck"), (*path, "healthCheck"))
+    yield from _ulimits(container.get("ulimits") or (), (*path, "ulimits"))
+    yield from _linux_parameters(container.get("linuxParameters") or {}, (*path, "linuxParameters"))
+    yield from _system_controls(container.get("systemControls") or (), (*path, "systemControls"), network_mode)
+    yield from _security_options(container.get("dockerSecurityOptions") or (), (*path, "dockerSecurityOptions"))
+    yield from one_of(container.get("versionConsistency"), ("enabled", "disabled"), (*path, "versionConsistency"))
+    for position, variable in enumerate(container.get("environment") or ()):
+        if not variable.get("name"):
+            yield Problem((*path, "environment", position), "Environment variable name should not be null or empty.")
+
+
+def _identity(container: Member, path: Path) -> Iterator[Problem]:
+    name, image = container.get("name"), container.get("image")
+    if not name:
+        yield Problem(path if name is None else (*path, "name"), "Container.name should not be null or empty.")
+    elif not NAME.fullmatch(name):
+        yield Problem((*path, "name"), "Container.name contains invalid characters.")
+    if not image:
+        yield Problem(path if image is None else (*path, "image"), "Container.image should not be null or empty.")
+    elif not _IMAGE.fullmatch(image):
+        yield Problem((*path, "image"), "Container.image contains invalid characters.")
+    elif len(image.partition("@")[0]) > 255:
+        yield Problem((*path, "image"), "Container.image is longer than 255 characters.")
+
+
+def _resources(container: Member, path: Path) -> Iterator[Problem]:
+    name, memory, reservation = container.get("name"), container.get("memory"), container.get("memoryReservation")
+    for member, value, least in (("cpu", container.get("cpu"), 0), ("memory", memory, 4)):
+        if value is not None and value < least:
+            yield Problem(
+                (*path, member),
+                f"Invalid '{member}' setting for container '{name}'. The least is {least}.",
+                invalid=True,
+            )
+    if reservation is not None and reservation < 4:
+        text = f"Invalid 'memoryReservation' setting for container '{name}'. The least is 4."
+        yield Problem((*path, "memoryReservation"), text, invalid=True)
+    elif memory is not None and reservation is not None and memory < reservation:
+        text = f"Invalid setting for container '{name}'. The 'memory' must be at least the 'memoryReservation'."
+        yield Problem((*path, "memoryReservation"), text)
+
+
+def _port(port: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    inside, outside = port.get("containerPort"), port.get("hostPort")
+    if inside is None and not port.get("containerPortRange"):
+        yield Problem(path, "A port mapping must have a containerPort.")
+    if inside is not None and not 1 <= inside <= 65535:
+        yield Problem((*path, "containerPort"), f"Invalid container port: {inside}. It is 1 to 65535.", invalid=True)
+    if outside is not None and not 0 <= outside <= 65535:
+        yield Problem((*path, "hostPort"), f"Invalid host port: {outside}. It is 0 to 65535.", invalid=True)
+    if network_mode in ("awsvpc", "host") and inside is not None and outside not in (None, inside):
+        text = f"When networkMode={network_mode}, the host ports and container ports in port mappings must match."
+        yield Problem((*path, "hostPort"), text)
+    yield from one_of(port.get("protocol"), ("tcp", "udp"), (*path, "protocol"))
+    yield from one_of(port.get("appProtocol"), ("http", "http2", "grpc"), (*path, "appProtocol"))
+    name = port.get("name")
+    if name is not None and not _PORT_NAME.fullmatch(name):
+        text = (
+            f"The port name '{name}' is invalid. Use up to 64 lower-case letters, digits, '_' and '-', not '-' first."
+        )
+        yield Problem((*path, "name"), text)
+
+
+def _ports_together(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    if container.get("portMappings") and network_mode == "none":
+        yield Problem((*path, "portMappings"), "Port mappings are not supported when networkMode=none.")
+    protocols: dict[int, str] = {}
+    for position, port in enumerate(container.get("portMappings") or ()):
+        here, number, protocol = (
+            (*path, "portMappings", position),
+            port.get("containerPort"),
+            port.get("protocol") or "tcp",
+        )
+        if number is not None and protocols.setdefault(number, protocol) != protocol:
+            yield Problem(here, f"Container port {number} cannot be exposed for multiple protocols.")
+
+
+def _network(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    if container.get("hostname") and network_mode == "awsvpc":
+        text = "hostname is not supported on container when networkMode=awsvpc."
+        yield Problem((*path, "hostname"), text)
+    if container.get("links") and network_mode != "bridge":
+        yield Problem((*path, "links"), f"Links are not supported when networkMode={network_mode}.")
+    if container.get("extraHosts") and network_mode == "awsvpc":
+        yield Problem((*path, "extraHosts"), "Extra hosts are not supported when networkMode=awsvpc.")
+
+
+def _timeouts(container: Member, path: Path) -> Iterator[Problem]:
+    for member in ("startTimeout", "stopTimeout"):
+        value = container.get(member)
+        if value is not None and value < 0:
+            yield Problem((*path, member), f"Invalid '{member}': {value}. It is a number of seconds.", invalid=True)
+
+
+_HEALTH_RANGES = (("interval", 5, 300), ("timeout", 2, 60), ("retries", 1, 10), ("startPeriod", 0, 300))
+
+
+def _health_check(check: Member | None, path: Path) -> Iterator[Problem]:
+    if check is None:
+        return
+    command = check.get("command") or [""]
+    if command[0] == "NONE":
+        text = "Remove healthCheck: only the task definition's check counts, an image's own is never run."
+        yield Problem((*path, "command"), text, Source.WHERRY)
+    elif command[0] not in ("CMD", "CMD-SHELL") or len(command) < 2:
+        text = "The healthCheck command must begin with CMD or CMD-SHELL, and a command must follow."
+        yield Problem((*path, "command"), text)
+    for member, least, most in _HEALTH_RANGES:
+        value = check.get(member)
+        if value is not None and not least <= value <= most:
+            yield Problem(
+                (*path, member), f"Invalid healthCheck {member}: {value}. It is {least} to {most}.", invalid=True
+            )
+
+
+def _ulimits(ulimits: Iterable[Member], path: Path) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for position, ulimit in enumerate(ulimits):
+        here, name = (*path, position), ulimit.get("name")
+        yield from one_of(name, ULIMITS, (*here, "name"))
+        soft, hard = ulimit.get("softLimit"), ulimit.get("hardLimit")
+        # -1 is "unlimited", which is above every number.
+        if soft is not None and hard is not None and hard != -1 and (soft > hard or soft == -1):
+            yield Problem(here, f"The softLimit of ulimit '{name}' is above its hardLimit.")
+        if name in seen:
+            yield Problem(here, f"The ulimit '{name}' is set twice.")
+        seen.add(str(name))
+
+
+def _linux_parameters(linux: Member, path: Path) -> Iterator[Problem]:
+    for member, least, most in (("sharedMemorySize", 1, None), ("maxSwap", 0, None), ("swappiness", 0, 100)):
+        value = linux.get(member)
+        if value is not None and (value < least or (most is not None and value > most)):
+            allowed = f"{least} to {most}" if most is not None else f"at least {least}"
+            yield Problem((*path, member), f"Invalid '{member}': {value}. It is {allowed}.", invalid=True)
+    for position, mount in enumerate(linux.get("tmpfs") or ()):
+        here = (*path, "tmpfs", position)
+        if not str(mount.get("containerPath") or "").startswith("/"):
+            yield Problem(here, "The containerPath of a tmpfs must be an absolute path.")
+        if (mount.get("size") or 0) < 1:
+            yield Problem(here, "The size of a tmpfs must be at least 1 MiB.", invalid=True)
+
+
+def _system_controls(controls: Iterable[Member], path: Path, network_mode: str) -> Iterator[Problem]:
+    for position, control in enumerate(controls):
+        namespace = control.get("namespace") or ""
+        if not _SYSCTL.fullmatch(namespace) or control.get("value") is None:
+            text = f"The systemControl '{namespace}' must be a namespaced one (net.*, fs.mqueue.*, …) with a value."
+            yield Problem((*path, position), text)
+        elif namespace.startswith("net.") and network_mode == "host":
+            yield Problem((*path, position), f"The systemControl '{namespace}' is not supported when networkMode=host.")
+
+
+def _security_options(options: Iterable[str], path: Path) -> Iterator[Problem]:
+    for position, option in enumerate(options):
+        if option not in ("no-new-privileges", "no-new-privileges:true") and not option.startswith(
+            ("apparmor:", "label:")
+        ):
+            text = f"The dockerSecurityOption '{option}' must be no-new-privileges, apparmor:PROFILE or label:VALUE."
+            yield Problem((*path, position), text)

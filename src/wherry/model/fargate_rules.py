@@ -1,0 +1,65 @@
+"""What Fargate demands beyond the rules for every task definition. Sizes are in `wherry.model.sizes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wherry.model.problem import Path, Problem
+from wherry.model.sizes import FARGATE_SIZES, cpu_units, memory_mib
+
+Member = Mapping[str, Any]
+
+TIMEOUTS = range(2, 120 + 1)
+"""Seconds that startTimeout and stopTimeout may have."""
+
+
+def problems(params: Member) -> Iterator[Problem]:
+    """Find why these RegisterTaskDefinition parameters do not make a Fargate task."""
+    if params.get("networkMode") != "awsvpc":
+        path = ("networkMode",) if "networkMode" in params else ()
+        yield Problem(path, "Fargate only supports network mode 'awsvpc'.")
+    yield from _size(params)
+    if params.get("pidMode") == "host":
+        text = "Tasks using the Fargate launch type do not support pidMode 'host'."
+        yield Problem(("pidMode",), f"{text} The supported value for pidMode is 'task'.")
+    if params.get("ipcMode"):
+        yield Problem(("ipcMode",), "Tasks using the Fargate launch type do not support ipcMode.")
+    if params.get("placementConstraints"):
+        yield _unsupported(("placementConstraints",), "constraints")
+    for position, container in enumerate(params.get("containerDefinitions") or ()):
+        yield from _container(container, ("containerDefinitions", position))
+
+
+def _size(params: Member) -> Iterator[Problem]:
+    cpu, memory = params.get("cpu"), params.get("memory")
+    if not cpu:
+        yield Problem((), "Fargate requires that 'cpu' be defined at the task level.")
+    if not memory:
+        yield Problem((), "Fargate requires that 'memory' be defined at the task level.")
+    units, mib = cpu_units(cpu or ""), memory_mib(memory or "")
+    if units is not None and mib is not None and mib not in FARGATE_SIZES.get(units, ()):
+        yield Problem(("cpu",), "No Fargate configuration exists for given values.")
+
+
+def _container(container: Member, path: Path) -> Iterator[Problem]:
+    for member in ("privileged", "dockerSecurityOptions", "disableNetworking"):
+        if container.get(member):
+            yield _unsupported((*path, member), member)
+    linux = container.get("linuxParameters") or {}
+    for member in ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness"):
+        if linux.get(member) not in (None, []):
+            yield _unsupported((*path, "linuxParameters", member), member)
+    for position, capability in enumerate((linux.get("capabilities") or {}).get("add") or ()):
+        if capability != "SYS_PTRACE":
+            text = f"Fargate compatible task definitions can only add the capability SYS_PTRACE, not {capability}"
+            yield Problem((*path, "linuxParameters", "capabilities", "add", position), text)
+    for member in ("startTimeout", "stopTimeout"):
+        value = container.get(member)
+        if value is not None and value not in TIMEOUTS:
+            text = f"Invalid '{member}': {value}. On Fargate it is {TIMEOUTS.start} to {TIMEOUTS.stop - 1} seconds."
+            yield Problem((*path, member), text)
+
+
+def _unsupported(path: Path, member: str) -> Problem:
+    return Problem(path, f"Fargate compatible task definitions do not support {member}")

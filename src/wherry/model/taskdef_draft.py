@@ -1,0 +1,119 @@
+"""What a good RegisterTaskDefinition request becomes: the revision as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from wherry.model import fargate_rules
+from wherry.model.arn import Scope
+from wherry.model.base import Tag
+from wherry.model.sizes import cpu_units, memory_mib
+from wherry.model.taskdef import ContainerDefinition, PortMapping, RuntimePlatform, TaskDefinition
+from wherry.model.taskdef_rules import network_mode
+
+Member = Mapping[str, Any]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision that has no number yet."""
+
+    family: str
+    container_definitions: tuple[ContainerDefinition, ...]
+    network_mode: str | None
+    requires_compatibilities: tuple[str, ...]
+    compatibilities: tuple[str, ...]
+    requires_attributes: tuple[str, ...]
+    cpu: str | None
+    memory: str | None
+    runtime_platform: RuntimePlatform | None
+    tags: tuple[Tag, ...]
+
+    def revision(self, number: int, *, scope: Scope, now: float, registered_by: str) -> TaskDefinition:
+        """Make the revision of that `number`."""
+        return TaskDefinition(
+            task_definition_arn=scope.task_definition(self.family, number),
+            revision=number,
+            registered_at=now,
+            registered_by=registered_by,
+            **msgspec.structs.asdict(self),
+        )
+
+
+def draft(params: Member, tags: tuple[Tag, ...] = ()) -> Draft:
+    """Normalise parameters that have passed `taskdef_rules.check`."""
+    platform = params.get("runtimePlatform")
+    containers = tuple(_container(c, network_mode(params)) for c in params["containerDefinitions"])
+    return Draft(
+        family=params["family"],
+        container_definitions=containers,
+        network_mode=params.get("networkMode"),
+        requires_compatibilities=tuple(dict.fromkeys(params.get("requiresCompatibilities") or ())),
+        compatibilities=tuple(_compatibilities(params)),
+        requires_attributes=tuple(dict.fromkeys(_attributes(params, containers))),
+        cpu=_digits(cpu_units(params.get("cpu") or "")),
+        memory=_digits(memory_mib(params.get("memory") or "")),
+        runtime_platform=None if not platform else msgspec.convert(platform, RuntimePlatform),
+        tags=tags,
+    )
+
+
+def _digits(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _container(raw: Member, mode: str) -> ContainerDefinition:
+    container = msgspec.convert(raw, ContainerDefinition)
+    ports = tuple(_port(port, mode) for port in container.port_mappings)
+    return msgspec.structs.replace(container, port_mappings=ports)
+
+
+def _port(port: PortMapping, mode: str) -> PortMapping:
+    """Fill in the host port: the container's own where they share an address, else 0, which asks for any."""
+    if port.host_port is None or mode in ("awsvpc", "host"):
+        return msgspec.structs.replace(port, host_port=port.container_port if mode in ("awsvpc", "host") else 0)
+    return port
+
+
+def _compatibilities(params: Member) -> Iterator[str]:
+    awsvpc = network_mode(params) == "awsvpc"
+    if not awsvpc:
+        yield "EXTERNAL"
+    yield "EC2"
+    if awsvpc and next(fargate_rules.problems(params), None) is None:
+        yield "FARGATE"
+
+
+_AGENT = "com.amazonaws.ecs.capability."
+
+
+def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> Iterator[str]:
+    """Name the attributes that an instance must have, by the features used (AWS does not publish its mapping)."""
+    for container in containers:
+        yield from _container_attributes(container)
+    if network_mode(params) == "awsvpc":
+        yield _AGENT + "docker-remote-api.1.18"
+        yield "ecs.capability.task-eni"
+    elif params.get("cpu") or params.get("memory"):
+        yield "ecs.capability.task-cpu-mem-limit"
+
+
+def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
+    if container.image.partition("/")[0].partition(".")[2].startswith("dkr.ecr."):
+        yield _AGENT + "ecr-auth"
+    if container.privileged:
+        yield _AGENT + "privileged-container"
+    if container.memory_reservation is not None:
+        yield _AGENT + "docker-remote-api.1.21"
+    if container.docker_labels or container.ulimits:
+        yield _AGENT + "docker-remote-api.1.18"
+    if container.health_check is not None:
+        yield "ecs.capability.container-health-check"
+    if container.depends_on or container.start_timeout is not None or container.stop_timeout is not None:
+        yield "ecs.capability.container-ordering"
+    for option in container.docker_security_options:
+        kind = option.partition(":")[0]
+        if kind in ("apparmor", "label"):
+            yield _AGENT + ("apparmor" if kind == "apparmor" else "selinux")

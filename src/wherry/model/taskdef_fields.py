@@ -1,0 +1,205 @@
+"""Every member of RegisterTaskDefinition's input: honoured, or refused with a sentence that says what to do.
+
+The table is checked against the service model by a test, and printed in `docs/reference/task-definition.md`. What lies
+below a refused member is refused with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from wherry.model.problem import Path, Problem, Source, written
+
+
+class Honoured(msgspec.Struct, frozen=True):
+    """A member that has its effect. `shape` names its row of `FIELDS` if it is a structure or a list of them."""
+
+    shape: str | None = None
+    note: str = ""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A member that RegisterTaskDefinition does not take yet.
+
+    `sentence` says why and what to do. Values that ask for nothing are no reason to refuse: empty ones, and those of
+    which `neutral` is true.
+    """
+
+    sentence: str
+    neutral: Callable[[Any], bool] | None = None
+
+    def allows(self, value: Any) -> bool:
+        """Tell whether `value` asks for nothing."""
+        return not value or (self.neutral is not None and self.neutral(value))
+
+
+Verdict = Honoured | Refused
+
+ROOT = "RegisterTaskDefinitionRequest"
+
+_LATER = "Wherry does not have {} yet. "
+_ROLES = _LATER.format("IAM roles")
+_VOLUMES = _LATER.format("volumes")
+_DEVICES = "Wherry does not hand devices of the host to containers yet. "
+_APP_MESH = "AWS App Mesh is not part of Wherry. "
+
+FIELDS: Mapping[str, Mapping[str, Verdict]] = {
+    ROOT: {
+        "family": Honoured(),
+        "taskRoleArn": Refused(
+            _ROLES + "Remove taskRoleArn and give the containers credentials in environment if they call AWS."
+        ),
+        "executionRoleArn": Refused(
+            _ROLES + "Remove executionRoleArn: images are pulled with the registry credentials of the container engine."
+        ),
+        "networkMode": Honoured(note="Only awsvpc tasks find capacity: container instances are not there yet."),
+        "containerDefinitions": Honoured("ContainerDefinition"),
+        "volumes": Refused(_VOLUMES + "Remove volumes and what mounts them, or keep the data in a service of its own."),
+        "placementConstraints": Refused(
+            "Wherry does not evaluate placement constraints of task definitions yet. Remove placementConstraints."
+        ),
+        "requiresCompatibilities": Honoured(note="FARGATE, EC2, EXTERNAL; MANAGED_INSTANCES is refused."),
+        "cpu": Honoured(note='"256" or "0.25 vCPU".'),
+        "memory": Honoured(note='"512" or "0.5 GB".'),
+        "tags": Honoured("Tag"),
+        "pidMode": Refused("Wherry does not share process namespaces yet. Remove pidMode."),
+        "ipcMode": Refused("Wherry does not share IPC namespaces yet. Remove ipcMode: each container has its own."),
+        "proxyConfiguration": Refused(_APP_MESH + "Remove proxyConfiguration."),
+        "inferenceAccelerators": Refused("AWS has retired Elastic Inference. Remove inferenceAccelerators."),
+        "ephemeralStorage": Refused(
+            "Wherry does not limit the ephemeral storage of tasks yet. Remove ephemeralStorage: a task may use what "
+            "the container engine's disk has."
+        ),
+        "runtimePlatform": Honoured("RuntimePlatform"),
+        "enableFaultInjection": Refused(_LATER.format("fault injection") + "Remove enableFaultInjection."),
+        "trustedExecutionConfiguration": Refused(
+            "Wherry runs tasks on shared hosts, without Nitro sandboxes. Remove trustedExecutionConfiguration or set "
+            "isolationMode to SHARED.",
+            neutral=lambda value: value.get("isolationMode") == "SHARED" and not value.get("attestationPolicy"),
+        ),
+    },
+    "RuntimePlatform": {
+        "cpuArchitecture": Honoured(note="Tasks are placed on hosts of this architecture."),
+        "operatingSystemFamily": Honoured(note="LINUX; Windows is refused."),
+    },
+    "Tag": {"key": Honoured(), "value": Honoured()},
+    "ContainerDefinition": {
+        "name": Honoured(),
+        "image": Honoured(),
+        "repositoryCredentials": Refused(
+            _LATER.format("secrets")
+            + "Remove repositoryCredentials and log the container engine in to the registry with `docker login`."
+        ),
+        "cpu": Honoured(),
+        "memory": Honoured(),
+        "memoryReservation": Honoured(),
+        "links": Refused(
+            "Wherry does not link containers. Remove links: containers of an awsvpc task reach each other on localhost."
+        ),
+        "portMappings": Honoured("PortMapping"),
+        "essential": Honoured(),
+        "restartPolicy": Refused(
+            "Wherry does not restart containers in place yet. Remove restartPolicy, or set enabled to false: a service "
+            "replaces the whole task.",
+            neutral=lambda value: not value.get("enabled"),
+        ),
+        "entryPoint": Honoured(),
+        "command": Honoured(),
+        "environment": Honoured("KeyValuePair"),
+        "environmentFiles": Refused(
+            _LATER.format("object storage") + "Remove environmentFiles and write the variables into environment."
+        ),
+        "mountPoints": Refused(_VOLUMES + "Remove mountPoints."),
+        "volumesFrom": Refused(_VOLUMES + "Remove volumesFrom."),
+        "linuxParameters": Honoured("LinuxParameters"),
+        "secrets": Refused(_LATER.format("secrets") + "Remove secrets and write the values into environment."),
+        "dependsOn": Honoured("ContainerDependency"),
+        "startTimeout": Honoured(),
+        "stopTimeout": Honoured(),
+        "versionConsistency": Honoured(note="Services pin the image to a digest unless it is `disabled`."),
+        "hostname": Honoured(note="As on ECS not with awsvpc."),
+        "user": Honoured(),
+        "workingDirectory": Honoured(),
+        "disableNetworking": Refused(
+            "Wherry does not take single containers off the network. Remove disableNetworking."
+        ),
+        "privileged": Honoured(note="As on ECS not on Fargate."),
+        "readonlyRootFilesystem": Honoured(),
+        "dnsServers": Honoured(),
+        "dnsSearchDomains": Honoured(),
+        "extraHosts": Honoured("HostEntry", note="As on ECS not with awsvpc."),
+        "dockerSecurityOptions": Honoured(note="As on ECS not on Fargate."),
+        "interactive": Honoured(),
+        "pseudoTerminal": Honoured(),
+        "dockerLabels": Honoured(),
+        "ulimits": Honoured("Ulimit"),
+        "logConfiguration": Refused(
+            "Wherry does not ship logs yet. Remove logConfiguration: `docker logs` shows what the container writes."
+        ),
+        "healthCheck": Honoured("HealthCheck"),
+        "systemControls": Honoured("SystemControl"),
+        "resourceRequirements": Refused(
+            "Wherry does not schedule GPUs and other accelerators yet. Remove resourceRequirements."
+        ),
+        "firelensConfiguration": Refused("Wherry does not route logs yet. Remove firelensConfiguration."),
+        "credentialSpecs": Refused("Wherry does not have Active Directory credentials. Remove credentialSpecs."),
+    },
+    "PortMapping": {
+        "containerPort": Honoured(),
+        "hostPort": Honoured(),
+        "protocol": Honoured(),
+        "name": Honoured(),
+        "appProtocol": Honoured(),
+        "containerPortRange": Refused(
+            "Wherry does not map ranges of ports yet. Remove containerPortRange and list the ports one by one."
+        ),
+    },
+    "KeyValuePair": {"name": Honoured(), "value": Honoured()},
+    "LinuxParameters": {
+        "capabilities": Honoured("KernelCapabilities"),
+        "devices": Refused(_DEVICES + "Remove devices."),
+        "initProcessEnabled": Honoured(),
+        "sharedMemorySize": Honoured(note="As on ECS not on Fargate."),
+        "tmpfs": Honoured("Tmpfs", note="As on ECS not on Fargate."),
+        "maxSwap": Honoured(note="As on ECS not on Fargate."),
+        "swappiness": Honoured(note="As on ECS not on Fargate."),
+    },
+    "KernelCapabilities": {"add": Honoured(note="On Fargate only SYS_PTRACE, as on ECS."), "drop": Honoured()},
+    "Tmpfs": {"containerPath": Honoured(), "size": Honoured(), "mountOptions": Honoured()},
+    "ContainerDependency": {"containerName": Honoured(), "condition": Honoured()},
+    "HostEntry": {"hostname": Honoured(), "ipAddress": Honoured()},
+    "Ulimit": {"name": Honoured(), "softLimit": Honoured(), "hardLimit": Honoured()},
+    "HealthCheck": {
+        "command": Honoured(),
+        "interval": Honoured(),
+        "timeout": Honoured(),
+        "retries": Honoured(),
+        "startPeriod": Honoured(),
+    },
+    "SystemControl": {"namespace": Honoured(), "value": Honoured()},
+}
+
+
+def refusals(params: Mapping[str, Any], shape: str = ROOT, path: Path = ()) -> Iterator[Problem]:
+    """Find what `params`, of the structure `shape` at `path`, asks for and Wherry does not honour yet."""
+    for name, value in params.items():
+        here = (*path, name)
+        match FIELDS[shape].get(name):
+            case Refused() as refused if not refused.allows(value):
+                yield Problem(here, f"{written(here)} is not supported: {refused.sentence}", Source.WHERRY)
+            case Honoured(shape=str(below)):
+                for place, item in _structures(value, here):
+                    yield from refusals(item, below, place)
+            case _:
+                pass
+
+
+def _structures(value: Any, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            yield (*path, position), item
+    elif value is not None:
+        yield path, value
