@@ -64,7 +64,7 @@ def new_revision(service: Service, *, scope: Scope, entropy: Entropy, now: float
     )
 
 
-def new_deployment(  # noqa: PLR0913 - what a deployment is, by keyword
+def new_deployment(
     service: Service,
     revision: ServiceRevision,
     *,
@@ -148,7 +148,7 @@ def fail(deployment: Deployment, *, reason: str, status_reason: str | None, now:
     )
 
 
-def roll_back(  # noqa: PLR0913 - what a deployment is, by keyword
+def roll_back(
     service: Service,
     failed: Deployment,
     *,

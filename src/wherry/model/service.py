@@ -81,8 +81,7 @@ class DeploymentConfiguration(Value, frozen=True):
 class Service(Entity, frozen=True):
     """A service. Key: `service_arn`. Running and pending counts are queries over tasks, never stored.
 
-    `start_failures` counts starts in a row that never reached RUNNING, `next_start_at` is when the scheduler may try
-    again; `steady` tells that the steady-state event has been written; `last_events` remembers when a message was last
+    `steady` tells that the steady-state event has been written; `last_events` remembers when a message was last
     written, so that repeated ones can be suppressed: message -> epoch seconds; `events_written` numbers the events.
     """
 
@@ -112,8 +111,6 @@ class Service(Entity, frozen=True):
     deleted_at: float | None = None
     client_token: str | None = None
     fingerprint: str = ""
-    start_failures: int = 0
-    next_start_at: float = 0
     steady: bool = False
     last_events: dict[str, float] = {}
     events_written: int = 0
@@ -144,7 +141,10 @@ class Deployment(Entity, frozen=True):
     """One rollout of a revision. Key: `deployment_id` ("ecs-svc/" and 19 digits), which tasks carry as `started_by`.
 
     `rollback_of` names the failed or stopped deployment that this one undoes: both are then one service deployment,
-    `service_deployment_arn` is the same. `failed_tasks` is what the circuit breaker counts. `source_revision_arns` are
+    `service_deployment_arn` is the same. `failed_tasks` is what the circuit breaker counts, `failed_at` when it last
+    did, `any_running` that it is in its second stage. `start_failures` counts rounds of starts in a row that never
+    reached RUNNING, the last at `start_failed_at`. `desired_count` is what an ACTIVE deployment may still have; None
+    while it is PRIMARY, when the service's holds, and until the scheduler has seen that it no longer is. `source_revision_arns` are
     the revisions that ran when it began. `rollback_…` tell, on the deployment that is undone, why, since when and to
     which revision. `bake_started_at` is when every task was healthy and `bakeTimeInMinutes` began.
     """
@@ -163,7 +163,11 @@ class Deployment(Entity, frozen=True):
     lifecycle_stage: str | None = None
     deployment_configuration: DeploymentConfiguration = DeploymentConfiguration()
     source_revision_arns: tuple[str, ...] = ()
+    desired_count: int | None = None
     failed_tasks: int = 0
+    failed_at: float | None = None
+    start_failures: int = 0
+    start_failed_at: float | None = None
     any_running: bool = False
     rollback_of: str | None = None
     rollback_reason: str | None = None
