@@ -1,0 +1,162 @@
+"""Which host and which subnet a Fargate task goes to: ordered filters that explain their refusals, then a choice.
+
+Pure. The rows it is fed from, and what becomes of its decisions, are in `wherry.store.placing`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from wherry.model.base import Value
+
+CAPACITY_UNAVAILABLE = (
+    "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+)
+"""What Fargate answers when it has no room (reference 4.4)."""
+
+
+class Need(Value, frozen=True):
+    """What a task asks for. `cpu` in CPU units, `memory` in MiB; `architecture` None runs on any.
+
+    `group` is what zones are balanced over: the service, or the group of a standalone task.
+    """
+
+    task_arn: str
+    cpu: int
+    memory: int
+    subnet_ids: tuple[str, ...]
+    group: str
+    architecture: str | None = None
+
+
+class Host(Value, frozen=True):
+    """An instance of the pool; `free_...` is what its tasks have left over. No `zones`: it stands in every one."""
+
+    instance_arn: str
+    cpu: int
+    memory: int
+    free_cpu: int
+    free_memory: int
+    architecture: str
+    connected: bool = True
+    zones: tuple[str, ...] = ()
+
+
+class Site(Value, frozen=True):
+    """A subnet and how many addresses it has left."""
+
+    subnet_id: str
+    zone: str
+    free: int
+
+
+class Placed(Value, frozen=True, tag=True):
+    """The task goes to this instance, its interface into this subnet."""
+
+    task_arn: str
+    instance_arn: str
+    subnet_id: str
+    zone: str
+
+
+class Unplaced(Value, frozen=True, tag=True):
+    """The task has to wait. `reason` is ECS's word for it, `detail` says what was missing where."""
+
+    task_arn: str
+    reason: str
+    detail: str
+
+
+Decision = Placed | Unplaced
+Filter = tuple[str, Callable[[Need, Host], bool]]
+
+FILTERS: Sequence[Filter] = (
+    ("doesn't have the agent connected", lambda _, host: host.connected),
+    (
+        "has another CPU architecture",
+        lambda need, host: need.architecture is None or need.architecture == host.architecture,
+    ),
+    ("has insufficient CPU units available", lambda need, host: need.cpu <= host.free_cpu),
+    ("has insufficient memory available", lambda need, host: need.memory <= host.free_memory),
+)
+"""What a host must pass, in this order: the first that it fails is its refusal, in ECS's words."""
+
+
+def plan(
+    needs: Iterable[Need],
+    *,
+    hosts: Iterable[Host],
+    sites: Iterable[Site],
+    tasks_per_zone: Mapping[tuple[str, str], int],
+) -> list[Decision]:
+    """Decide for each task in turn; every decision takes its room away from those that follow.
+
+    `tasks_per_zone` counts the tasks that are there already: (group, zone) -> tasks.
+    """
+    free_hosts = {host.instance_arn: host for host in hosts}
+    free_sites = {site.subnet_id: site for site in sites}
+    spread = Counter(tasks_per_zone)
+    decisions: list[Decision] = []
+    for need in needs:
+        decision = _decide(need, free_hosts, free_sites, spread)
+        decisions.append(decision)
+        if isinstance(decision, Placed):
+            _take(need, decision, free_hosts, free_sites)
+            spread[need.group, decision.zone] += 1
+    return decisions
+
+
+def refusal(need: Need, host: Host) -> str | None:
+    """Say why a host cannot take the task, None if it can."""
+    return next((text for text, passes in FILTERS if not passes(need, host)), None)
+
+
+def _decide(
+    need: Need, hosts: Mapping[str, Host], sites: Mapping[str, Site], spread: Mapping[tuple[str, str], int]
+) -> Decision:
+    asked = [sites[subnet_id] for subnet_id in need.subnet_ids if subnet_id in sites]
+    open_sites = [site for site in asked if site.free > 0]
+    if not open_sites:
+        detail = f"No address is free in {', '.join(need.subnet_ids)}."
+        return Unplaced(task_arn=need.task_arn, reason="RESOURCE:ENI", detail=detail)
+    refusals = {arn: refusal(need, host) for arn, host in hosts.items()}
+    willing = [hosts[arn] for arn, text in refusals.items() if text is None]
+    pairs = [(host, site) for host in willing for site in open_sites if not host.zones or site.zone in host.zones]
+    if not pairs:
+        return Unplaced(task_arn=need.task_arn, reason=CAPACITY_UNAVAILABLE, detail=_explain(refusals, open_sites))
+    host, site = min(pairs, key=lambda pair: _preference(need, pair[0], pair[1], spread))
+    return Placed(task_arn=need.task_arn, instance_arn=host.instance_arn, subnet_id=site.subnet_id, zone=site.zone)
+
+
+def _preference(
+    need: Need, host: Host, site: Site, spread: Mapping[tuple[str, str], int]
+) -> tuple[int, float, str, int, str]:
+    """Order pairs: the zone with the fewest tasks of the group, the host with most room left, the emptiest subnet."""
+    room = min(
+        (host.free_cpu - need.cpu) / max(host.cpu, 1),
+        (host.free_memory - need.memory) / max(host.memory, 1),
+    )
+    return (spread.get((need.group, site.zone), 0), -room, host.instance_arn, -site.free, site.subnet_id)
+
+
+def _take(need: Need, placed: Placed, hosts: dict[str, Host], sites: dict[str, Site]) -> None:
+    host, site = hosts[placed.instance_arn], sites[placed.subnet_id]
+    hosts[placed.instance_arn] = msgspec.structs.replace(
+        host, free_cpu=host.free_cpu - need.cpu, free_memory=host.free_memory - need.memory
+    )
+    sites[placed.subnet_id] = msgspec.structs.replace(site, free=site.free - 1)
+
+
+def _explain(refusals: Mapping[str, str | None], sites: Sequence[Site]) -> str:
+    """Say what kept the hosts from taking the task: of those that came furthest through the filters."""
+    if not refusals:
+        return "No host has joined the Fargate pool: start an agent with `wherry agent --fargate`."
+    if None in refusals.values():
+        zones = ", ".join(sorted({site.zone for site in sites}))
+        return f"No host of the Fargate pool with enough room stands in {zones}."
+    order = [text for text, _ in FILTERS]
+    closest = max((text for text in refusals.values() if text is not None), key=order.index)
+    return f"The closest matching host of the Fargate pool {closest}."
