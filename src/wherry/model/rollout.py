@@ -126,6 +126,15 @@ def supersede(deployments: Iterable[Deployment], now: float) -> list[Deployment]
     return changed
 
 
+def owners(deployments: Iterable[Deployment]) -> dict[str, str]:
+    """Tell which deployment the tasks of a revision belong to: revision ARN -> id of its newest visible deployment.
+
+    Not `started_by`: a rollback brings a revision out again, and takes over the tasks of it that still run.
+    """
+    visible = [d for d in deployments if d.status is not DeploymentStatus.INACTIVE]
+    return {d.service_revision_arn: d.deployment_id for d in sorted(visible, key=lambda d: d.created_at)}
+
+
 def last_completed(deployments: Iterable[Deployment], *, before: Deployment) -> Deployment | None:
     """Find what `before` can be rolled back to: the newest deployment that is COMPLETED, other than itself."""
     completed = (

@@ -144,9 +144,9 @@ class Deployment(Entity, frozen=True):
     `service_deployment_arn` is the same. `failed_tasks` is what the circuit breaker counts, `failed_at` when it last
     did, `any_running` that it is in its second stage. `start_failures` counts rounds of starts in a row that never
     reached RUNNING, the last at `start_failed_at`. `desired_count` is what an ACTIVE deployment may still have; None
-    while it is PRIMARY, when the service's holds, and until the scheduler has seen that it no longer is. `source_revision_arns` are
-    the revisions that ran when it began. `rollback_…` tell, on the deployment that is undone, why, since when and to
-    which revision. `bake_started_at` is when every task was healthy and `bakeTimeInMinutes` began.
+    while it is PRIMARY, when the service's holds, and until the scheduler has seen that it no longer is.
+    `source_revision_arns` are the revisions that ran when it began. `rollback_…` tell, on the deployment that is
+    undone, why, since when and to which revision. `bake_started_at` is when every task was healthy and `bakeTimeInMinutes` began.
     """
 
     deployment_id: str
