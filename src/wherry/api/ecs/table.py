@@ -1,38 +1,43 @@
-"""Every operation of the ECS model in one table: done, or refused with a sentence that says so."""
+"""Every operation of the ECS model in one table: done, or refused with a sentence that says so.
+
+A test holds it against the model, and `docs/reference/operations.md` is made of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from wherry.api.context import Context
-from wherry.api.ecs import clusters, settings, tags
+from wherry.api.ecs import clusters, settings, tags, taskdefs
+from wherry.api.ecs.refused import REFUSED, Refused
 from wherry.model.call import Call
 
+__all__ = ["OPERATIONS", "Operation", "Refused"]
+
 Operation = Callable[[Context, Call], Awaitable[dict[str, Any]]]
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """An operation that Wherry does not carry out; `sentence` says what to do instead."""
-
-    sentence: str
 
 
 OPERATIONS: Mapping[str, Operation | Refused] = {
     "CreateCluster": clusters.create_cluster,
     "DeleteAccountSetting": settings.delete_account_setting,
     "DeleteCluster": clusters.delete_cluster,
+    "DeleteTaskDefinitions": taskdefs.delete_task_definitions,
+    "DeregisterTaskDefinition": taskdefs.deregister_task_definition,
     "DescribeClusters": clusters.describe_clusters,
+    "DescribeTaskDefinition": taskdefs.describe_task_definition,
     "ListAccountSettings": settings.list_account_settings,
     "ListClusters": clusters.list_clusters,
     "ListTagsForResource": tags.list_tags_for_resource,
+    "ListTaskDefinitionFamilies": taskdefs.list_task_definition_families,
+    "ListTaskDefinitions": taskdefs.list_task_definitions,
     "PutAccountSetting": settings.put_account_setting,
     "PutAccountSettingDefault": settings.put_account_setting_default,
     "PutClusterCapacityProviders": clusters.put_cluster_capacity_providers,
+    "RegisterTaskDefinition": taskdefs.register_task_definition,
     "TagResource": tags.tag_resource,
     "UntagResource": tags.untag_resource,
     "UpdateCluster": clusters.update_cluster,
     "UpdateClusterSettings": clusters.update_cluster_settings,
+    **REFUSED,
 }
