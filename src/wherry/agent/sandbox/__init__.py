@@ -1,1 +1,1 @@
-"""What surrounds a task's containers on its host: network namespace, ENI, cgroup and files, by the kernel's interfaces."""
+"""What surrounds the containers of a task on its host: network, ENI, cgroup and files, by the kernel's interfaces."""

@@ -1,0 +1,372 @@
+"""The Docker runtime: tasks as containers of a Docker Engine on this host.
+
+What it made is found again by label and name, never by memory, so an agent that died at any point carries on.
+Needs asyncio, since aiodocker does, and root, for namespaces, netlink and cgroups.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import anyio
+import msgspec
+
+from wherry.agent.runtime import translate
+from wherry.agent.runtime.base import (
+    Capacity,
+    Image,
+    Observed,
+    PullBehavior,
+    RuntimeFault,
+    RuntimeUnavailableError,
+    Usage,
+)
+from wherry.agent.runtime.engine import UNBOUNDED, Engine, EngineError, engine_url, is_local
+from wherry.agent.runtime.images import Images
+from wherry.agent.runtime.registration import RUNTIME
+from wherry.agent.runtime.sandboxes import NamespaceSandbox, PauseSandbox, Sandbox, admit, dismiss
+from wherry.agent.sandbox import cgroups, eni, files, firewall, names, namespaces
+from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
+
+SandboxChoice = Literal["auto", "namespace", "pause"]
+
+# Health checks run as exec sessions, whose own events would wake the agent for nothing.
+_EVENTS = ["create", "start", "die", "oom", "health_status", "destroy"]
+
+
+class _Host(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found when the engine was first met; `paused` are the tasks that had a pause container then."""
+
+    hierarchy: cgroups.Hierarchy
+    registered: bool
+    by_namespace: bool
+    paused: frozenset[str]
+    namespace: NamespaceSandbox
+    pause: PauseSandbox
+
+
+class DockerRuntime:
+    """Runs the tasks of one agent; an async context manager. See `wherry.agent.runtime.base.Runtime`."""
+
+    def __init__(
+        self, *, instance: str, state_dir: Path, url: str | None = None, sandbox: SandboxChoice = "auto"
+    ) -> None:
+        """Serve the agent called `instance`; no I/O happens yet.
+
+        `state_dir` holds files that containers mount and must be a path of the engine's host. `url` is the engine's,
+        by default DOCKER_HOST. `sandbox` "auto" is "namespace" if the engine knows the OCI runtime, else "pause".
+        """
+        self.instance = names.checked_instance(instance)
+        self._state_dir = state_dir
+        self._url = url or engine_url()
+        self._choice = sandbox
+        self._starts = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
+        self._reads = anyio.CapacityLimiter(16)
+        self._setup = anyio.Lock()
+        self._host: _Host | None = None
+        self._forwarding = False
+        self._digests: dict[tuple[str, str], str | None] = {}
+        self._links: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        self._engine = Engine(self._url)
+        self._images = Images(self._engine, self._state_dir / "pulled-images.json")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._engine.close()
+
+    async def capacity(self) -> Capacity:
+        """Tell what the host has."""
+        info = await self._info()
+        return Capacity(
+            cpu=info["NCPU"] * 1024,
+            memory_mib=info["MemTotal"] // cgroups.MIB,
+            engine_version=info["ServerVersion"],
+            architecture=info["Architecture"],
+        )
+
+    async def ensure_sandbox(self, task: TaskSpec) -> None:
+        """Make the task's cgroup, network namespace and ENI, whatever of it is missing."""
+        if task.eni is None or task.network_mode != "awsvpc":
+            raise RuntimeFault(
+                "ResourceInitializationError",
+                f"this agent runs tasks in network mode awsvpc with an ENI only, not {task.network_mode}",
+            )
+        host = await self._known()
+        await self._check_reach(host)
+        await cgroups.ensure(host.hierarchy, self.instance, task)
+        try:
+            async with self._starts:
+                namespace = await self._sandbox(host, task.task_id).open(task)
+            await eni.attach(
+                task.eni,
+                namespace=namespace,
+                link=names.link(self.instance, task.task_id),
+                alias=names.link_alias(self.instance, task.task_id),
+            )
+        except OSError as error:
+            raise RuntimeFault("ResourceInitializationError", f"network of the task: {error}") from error
+
+    async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:  # noqa: ARG002  the link's name says enough
+        """Take down what `ensure_sandbox` made; nothing of the task is left on the host."""
+        await self._remove_parts(task_arn.rsplit("/", 1)[-1])
+
+    async def sandboxes(self) -> frozenset[str]:
+        """List the task ids that have any part of a sandbox of this agent."""
+        host = await self._known()
+        found = cgroups.listed(host.hierarchy, self.instance)
+        for owner in (host.namespace, host.pause):
+            found |= await owner.listed()
+        aliases = (names.task_of_alias(self.instance, alias) for alias in eni.listed().values())
+        found |= {task_id for task_id in aliases if task_id is not None}
+        return frozenset(found | {path.name for path in self._state_dir.glob("tasks/*")})
+
+    async def pull(self, image: str, behavior: PullBehavior) -> Image:
+        """Bring the image to the host as `behavior` says."""
+        return await self._images.pull(image, behavior)
+
+    async def create(self, task: TaskSpec, container: ContainerSpec) -> str:
+        """Create the container, or find the one already created; return its runtime id."""
+        if task.eni is None:
+            raise RuntimeFault("CannotCreateContainerError", "the task has no ENI")
+        name = translate.container_name(task, container.name, instance=self.instance)
+        if (existing := await self._inspect(name)) is not None:
+            return self._own(existing, task)
+        host = await self._known()
+        binds = files.write_for(container, task.eni, self._state_dir / "tasks" / task.task_id / container.name)
+        place = self._sandbox(host, task.task_id).place(
+            task,
+            cgroup_parent=cgroups.parent(host.hierarchy, self.instance, task.task_id),
+            binds=tuple(binds),
+        )
+        body = translate.create_body(task, container, place, instance=self.instance)
+        try:
+            async with self._starts:
+                created = await self._engine.call("POST", "containers/create", params={"name": name}, body=body)
+        except EngineError as error:
+            if error.status == 409 and (existing := await self._inspect(name)) is not None:
+                return self._own(existing, task)
+            raise _fault("CannotCreateContainerError", error) from error
+        return str(created["Id"])
+
+    async def start(self, runtime_id: str) -> None:
+        """Start a created container. One that has already run is not run again, nor one that failed to start."""
+        inspected = await self._inspect(runtime_id)
+        if inspected is None:
+            raise RuntimeFault("CannotStartContainerError", f"No such container: {runtime_id}")
+        state = inspected["State"]
+        if state["Status"] != "created":
+            return
+        if state["Error"]:
+            raise RuntimeFault("CannotStartContainerError", f"Error response from daemon: {state['Error']}")
+        if inspected["HostConfig"]["Runtime"] == RUNTIME:
+            namespace = names.namespace(self.instance, _task_id(inspected))
+            admit(runtime_id, namespaces.DIRECTORY / namespace)
+        try:
+            async with self._starts:
+                await self._engine.call("POST", f"containers/{runtime_id}/start")
+        except EngineError as error:
+            raise _fault("CannotStartContainerError", error) from error
+
+    async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109  the container's, not the call's
+        """Send the image's stop signal, after `timeout` seconds SIGKILL; return when it has exited."""
+        params = {"t": str(math.ceil(timeout))}
+        try:
+            await self._engine.call("POST", f"containers/{runtime_id}/stop", params=params, patience=UNBOUNDED)
+        except EngineError as error:
+            if error.status != 404:
+                raise _fault("CannotStopContainerError", error) from error
+
+    async def remove(self, runtime_id: str) -> None:
+        """Remove the container and its anonymous volumes."""
+        try:
+            await self._engine.call("DELETE", f"containers/{runtime_id}", params={"force": "1", "v": "1"})
+        except EngineError as error:
+            # 409: a removal is already in progress.
+            if error.status not in {404, 409}:
+                raise _fault("CannotRemoveContainerError", error) from error
+        dismiss(runtime_id)
+        self._links.pop(runtime_id, None)
+
+    async def containers(self) -> list[Observed]:
+        """List every task container of this agent, whatever its state."""
+        return await self._observed([])
+
+    async def containers_of(self, task_arn: str) -> list[Observed]:
+        """List the containers of one task."""
+        return await self._observed([f"{translate.LABEL_TASK}={task_arn}"])
+
+    async def events(self) -> AsyncIterator[str]:
+        """Yield the ARN of a task each time something happened to one of its containers."""
+        # A restarted engine writes its rules anew; make sure that ours are still among them.
+        self._forwarding = False
+        wanted = translate.filters(
+            type=["container"], event=_EVENTS, label=[f"{translate.LABEL_INSTANCE}={self.instance}"]
+        )
+        # "since" closes the gap between the call and the engine's listening to it.
+        params = {"filters": wanted, "since": f"{time.time():.9f}"}
+        try:
+            async with self._engine.stream("GET", "events", params=params) as messages:
+                async for message in messages:
+                    yield message["Actor"]["Attributes"][translate.LABEL_TASK]
+        except (RuntimeUnavailableError, EngineError):
+            return
+
+    async def usage(self, runtime_id: str) -> Usage | None:
+        """Sample a running container; None if it is not running. Network figures are the whole task's."""
+        # Without one-shot the engine takes two samples a second apart.
+        params = {"stream": "0", "one-shot": "1"}
+        try:
+            stats = await self._engine.call("GET", f"containers/{runtime_id}/stats", params=params)
+        except EngineError as error:
+            if error.status in {404, 409}:
+                return None
+            raise _fault("CannotDescribeContainerError", error) from error
+        link = self._links.get(runtime_id)
+        if link is None and (inspected := await self._inspect(runtime_id)) is not None:
+            link = self._links[runtime_id] = names.link(self.instance, _task_id(inspected))
+        return translate.usage(stats, network=eni.traffic(link or ""))
+
+    async def remove_everything(self) -> int:
+        """Remove all containers and sandboxes of this agent at once, for `wherry down`.
+
+        Returns the number of task containers. What the agent keeps elsewhere in its state directory is left alone.
+        """
+        host = await self._known()
+        found = await self._listing([], role=None)
+        async with anyio.create_task_group() as group:
+            for entry in found:
+                group.start_soon(self.remove, entry["Id"])
+        async with anyio.create_task_group() as group:
+            for task_id in await self.sandboxes():
+                group.start_soon(self._remove_parts, task_id)
+        cgroups.remove_empty(host.hierarchy, self.instance)
+        if not eni.listed():
+            await firewall.remove()
+            self._forwarding = False
+        return sum(entry["Labels"].get(translate.LABEL_ROLE) == translate.ROLE_TASK for entry in found)
+
+    async def _remove_parts(self, task_id: str) -> None:
+        host = await self._known()
+        try:
+            await eni.detach(names.link(self.instance, task_id))
+            for owner in (host.namespace, host.pause):
+                await owner.close(task_id)
+            await cgroups.remove(host.hierarchy, self.instance, task_id)
+        except OSError as error:
+            raise RuntimeFault("ResourceInitializationError", f"sandbox of task {task_id}: {error}") from error
+        shutil.rmtree(self._state_dir / "tasks" / task_id, ignore_errors=True)
+
+    async def _info(self) -> dict[str, Any]:
+        try:
+            info: dict[str, Any] = await self._engine.call("GET", "info")
+        except EngineError as error:
+            raise RuntimeUnavailableError(error.message) from error
+        return info
+
+    async def _known(self) -> _Host:
+        """Meet the engine once. A runtime registered since is noticed at the agent's next start."""
+        async with self._setup:
+            if self._host is None:
+                info = await self._info()
+                hierarchy = cgroups.Hierarchy(version=int(info["CgroupVersion"]), driver=info["CgroupDriver"])
+                pause = PauseSandbox(self.instance, self._engine, hierarchy, info["Architecture"])
+                registered = RUNTIME in info["Runtimes"]
+                self._host = _Host(
+                    hierarchy=hierarchy,
+                    registered=registered,
+                    by_namespace=self._choice == "namespace" or (self._choice == "auto" and registered),
+                    paused=frozenset(await pause.listed()),
+                    namespace=NamespaceSandbox(self.instance),
+                    pause=pause,
+                )
+            return self._host
+
+    def _sandbox(self, host: _Host, task_id: str) -> Sandbox:
+        """Choose the owner of a task's namespace: whoever has it already, else as the agent was told."""
+        if (namespaces.DIRECTORY / names.namespace(self.instance, task_id)).exists():
+            return host.namespace
+        return host.namespace if host.by_namespace and task_id not in host.paused else host.pause
+
+    async def _check_reach(self, host: _Host) -> None:
+        if not is_local(self._url):
+            raise RuntimeFault(
+                "ResourceInitializationError",
+                f"the engine {self._url} is on another machine: run the agent there, tasks get their network from it",
+            )
+        if host.by_namespace and not host.registered:
+            raise RuntimeFault(
+                "ResourceInitializationError",
+                f"the engine has no runtime {RUNTIME}: register it with 'wherry doctor --fix', or use pause containers",
+            )
+        if not self._forwarding:
+            await firewall.ensure()
+            self._forwarding = True
+
+    async def _inspect(self, name: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = await self._engine.call("GET", f"containers/{name}/json")
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise _fault("CannotInspectContainerError", error) from error
+        return found
+
+    def _own(self, inspected: dict[str, Any], task: TaskSpec) -> str:
+        labels = inspected["Config"]["Labels"] or {}
+        if labels.get(translate.LABEL_INSTANCE) != self.instance or labels.get(translate.LABEL_TASK) != task.arn:
+            raise RuntimeFault(
+                "CannotCreateContainerError", f"the name {inspected['Name']} is taken by a container of somebody else"
+            )
+        return str(inspected["Id"])
+
+    async def _listing(self, labels: list[str], *, role: str | None = translate.ROLE_TASK) -> list[dict[str, Any]]:
+        wanted = [*labels, f"{translate.LABEL_INSTANCE}={self.instance}"]
+        if role is not None:
+            wanted.append(f"{translate.LABEL_ROLE}={role}")
+        params = {"all": "1", "filters": translate.filters(label=wanted)}
+        try:
+            found: list[dict[str, Any]] = await self._engine.call("GET", "containers/json", params=params)
+        except EngineError as error:
+            raise RuntimeUnavailableError(error.message) from error
+        return found
+
+    async def _observed(self, labels: list[str]) -> list[Observed]:
+        found: list[Observed] = []
+
+        async def look(container_id: str) -> None:
+            async with self._reads:
+                inspected = await self._inspect(container_id)
+                if inspected is not None:
+                    found.append(translate.observed(inspected, digest=await self._digest(inspected)))
+
+        async with anyio.create_task_group() as group:
+            for entry in await self._listing(labels):
+                group.start_soon(look, entry["Id"])
+        return sorted(found, key=lambda one: (one.task_arn, one.name))
+
+    async def _digest(self, inspected: dict[str, Any]) -> str | None:
+        key = (inspected["Image"], inspected["Config"]["Image"])
+        if key not in self._digests:
+            # By id: the name may have been given to another image since.
+            found = await self._images.described(inspected["Image"], inspected["Config"]["Image"])
+            self._digests[key] = None if found is None else found.digest
+        return self._digests[key]
+
+
+def _task_id(inspected: dict[str, Any]) -> str:
+    return str(inspected["Config"]["Labels"][translate.LABEL_TASK]).rsplit("/", 1)[-1]
+
+
+def _fault(name: str, error: EngineError) -> RuntimeFault:
+    return RuntimeFault(name, f"Error response from daemon: {error.message}")

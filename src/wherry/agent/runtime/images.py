@@ -1,0 +1,172 @@
+"""Bringing images to the host: pull behaviours, one pull at a time of the same image, and errors as ECS words them.
+
+Texts: the stock agent's agent/api/errormessages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, assert_never
+
+import anyio
+
+from wherry.agent.runtime.base import Image, PullBehavior, RuntimeFault
+from wherry.agent.runtime.engine import Engine, EngineError
+
+_NOT_FOUND = "The task can’t pull the image. Check whether the image exists. "  # noqa: RUF001  AWS's own apostrophe
+_FORBIDDEN = "The task can’t pull the image. Check that the role has the permissions to pull images from the registry. "  # noqa: RUF001  the same
+_UNREACHED = "The task can’t pull the image. Check your network configuration. "  # noqa: RUF001  the same
+
+# The first that matches decides, so a registry that hides what exists by "denied" counts as "does not exist".
+_PREFIXES = (
+    (re.compile(r"not authorized to perform|unauthorized|no basic auth credentials", re.IGNORECASE), _FORBIDDEN),
+    (re.compile(r"manifest unknown|not found|does not exist|access denied|denied:", re.IGNORECASE), _NOT_FOUND),
+    (
+        re.compile(
+            r"request canceled|no such host|dial tcp|i/o timeout|connection refused|network is unreachable"
+            r"|server misbehaving|name resolution|TLS handshake timeout|deadline exceeded",
+            re.IGNORECASE,
+        ),
+        _UNREACHED,
+    ),
+)
+
+_LOCAL_LOOKUP = re.compile(r"lookup \S+ on|no such host")
+
+
+def pull_fault(text: str) -> RuntimeFault:
+    """Word a failed pull, given the engine's own text."""
+    # A resolver's "not found" speaks of the registry's host, not of the image.
+    searched = _LOCAL_LOOKUP.sub("dial tcp", text).replace("host not found", "dial tcp") if "lookup" in text else text
+    for pattern, prefix in _PREFIXES:
+        if pattern.search(searched):
+            return RuntimeFault("CannotPullContainerError", f"{prefix}Error response from daemon: {text}")
+    return RuntimeFault("CannotPullContainerError", f"Error response from daemon: {text}")
+
+
+def split_reference(image: str) -> tuple[str, str]:
+    """Split an image into its repository and its tag or digest ("latest" if it says neither)."""
+    name, _, digest = image.partition("@")
+    last = name.rsplit("/", 1)[-1]
+    tag = last.partition(":")[2]
+    repository = name.removesuffix(f":{tag}") if tag else name
+    return repository, digest or tag or "latest"
+
+
+def digest_of(image: str, repo_digests: list[str]) -> str | None:
+    """Find the registry's digest of an image among the engine's RepoDigests; None for one built on the host."""
+    repository, _ = split_reference(image)
+    plain = _familiar(repository)
+    for entry in repo_digests:
+        name, _, digest = entry.partition("@")
+        if _familiar(name) == plain:
+            return digest
+    return None
+
+
+def _familiar(repository: str) -> str:
+    return repository.removeprefix("docker.io/").removeprefix("index.docker.io/").removeprefix("library/")
+
+
+class _Flight:
+    """One pull under way; those who want the same image wait for it."""
+
+    def __init__(self) -> None:
+        self.landed = anyio.Event()
+        self.arrived = False
+        self.fault: RuntimeFault | None = None
+
+
+class Images:
+    """The images of one engine. `memory_file` remembers what was pulled, which the behaviour `once` asks for."""
+
+    def __init__(self, engine: Engine, memory_file: Path) -> None:
+        """Use `engine`; the file is made when something was pulled."""
+        self._engine = engine
+        self._memory_file = memory_file
+        self._flights: dict[str, _Flight] = {}
+
+    async def pull(self, image: str, behavior: PullBehavior) -> Image:
+        """Bring `image` as `behavior` says; `CannotPullContainerError` if it cannot be had."""
+        match behavior:
+            case PullBehavior.ALWAYS:
+                await self._fetch_once(image)
+            case PullBehavior.DEFAULT:
+                return await self._pull_or_cached(image)
+            case PullBehavior.ONCE:
+                if image not in self._remembered() or await self.cached(image) is None:
+                    await self._fetch_once(image)
+            case PullBehavior.PREFER_CACHED:
+                if await self.cached(image) is None:
+                    await self._fetch_once(image)
+            case _:
+                assert_never(behavior)
+        found = await self.cached(image)
+        if found is None:
+            raise RuntimeFault("CannotPullContainerError", f"{image} was pulled but is gone again")
+        return found
+
+    async def cached(self, image: str) -> Image | None:
+        """Look the image up on the host."""
+        return await self.described(image, image)
+
+    async def described(self, key: str, image: str) -> Image | None:
+        """Look up what the engine has under `key`, a name or an id, and its digest in the repository of `image`."""
+        try:
+            found: dict[str, Any] = await self._engine.call("GET", f"images/{key}/json")
+        except EngineError as error:
+            if error.status in {400, 404}:
+                return None
+            raise pull_fault(error.message) from error
+        return Image(id=found["Id"], digest=digest_of(image, found.get("RepoDigests") or []))
+
+    async def _pull_or_cached(self, image: str) -> Image:
+        try:
+            await self._fetch_once(image)
+        except RuntimeFault:
+            found = await self.cached(image)
+            if found is None:
+                raise
+            return found
+        return await self.pull(image, PullBehavior.PREFER_CACHED)
+
+    async def _fetch_once(self, image: str) -> None:
+        """Pull, or share in the pull that is under way. If whoever made that one was cancelled, make one."""
+        while (flight := self._flights.get(image)) is not None:
+            await flight.landed.wait()
+            if flight.fault is not None:
+                raise RuntimeFault(flight.fault.name, flight.fault.message)
+            if flight.arrived:
+                return
+        flight = self._flights[image] = _Flight()
+        try:
+            await self._fetch(image)
+            flight.arrived = True
+        except RuntimeFault as fault:
+            flight.fault = fault
+            raise
+        finally:
+            del self._flights[image]
+            flight.landed.set()
+
+    async def _fetch(self, image: str) -> None:
+        repository, tag = split_reference(image)
+        try:
+            await self._engine.progress("images/create", params={"fromImage": repository, "tag": tag})
+        except EngineError as error:
+            raise pull_fault(error.message) from error
+        self._remember(image)
+
+    def _remembered(self) -> set[str]:
+        try:
+            return set(json.loads(self._memory_file.read_text()))
+        except (FileNotFoundError, ValueError):  # nothing pulled yet, or torn by a crash: pull again, no harm done
+            return set()
+
+    def _remember(self, image: str) -> None:
+        known = self._remembered()
+        if image not in known:
+            self._memory_file.parent.mkdir(parents=True, exist_ok=True)
+            self._memory_file.write_text(json.dumps(sorted(known | {image})))
