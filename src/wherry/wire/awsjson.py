@@ -26,15 +26,13 @@ def parse(operation: Operation, request: Request) -> dict[str, Any]:
     body = request.body or b"{}"
     try:
         params = to_params(msgspec.json.decode(body, type=operation.input_type))
-        _refuse_duplicates(body)
+        _refuse_ambiguous(body)
     except msgspec.ValidationError as error:
         raise SerializationException(type_sentence(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SerializationException(f"The request body is not valid JSON: {error}.") from error
     except RecursionError as error:
         raise SerializationException(f"The request nests deeper than {MAX_DEPTH} levels.") from error
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
-        refuse_deep(params)
     return params
 
 
@@ -74,9 +72,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     return members
 
 
-_duplicates = json.JSONDecoder(object_pairs_hook=_unique)
+_pedant = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def _refuse_duplicates(body: bytes) -> None:
-    """Two members of one name mean different things to different readers; msgspec would take the last."""
-    _duplicates.decode(body.decode())
+def _refuse_ambiguous(body: bytes) -> None:
+    """Refuse what msgspec lets through: two members of one name, of which it takes the last, and deep nesting."""
+    value = _pedant.decode(body.decode())
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        refuse_deep(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,8 +27,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """Without headers and body: they hold secrets, and tracebacks show variables."""
         return f"Request({self.method} {self.path}, {len(self.body)} bytes)"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
-        yield from (("method", self.method), ("path", self.path), ("bytes", len(self.body)))
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("method", self.method), ("path", self.path), ("bytes", len(self.body))]
 
     def all(self, name: str) -> Iterator[str]:
         """Every value of the header `name`, in the order of the wire."""

@@ -13,9 +13,9 @@ import hashlib
 import hmac
 import posixpath
 import re
-from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import Any
 from urllib.parse import quote, unquote_plus
 
 import msgspec
@@ -40,8 +40,8 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Secret(principal_arn={self.principal_arn!r})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, str]]:  # msgspec's own would tell all
-        yield ("principal_arn", self.principal_arn)
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's own would tell all
+        return [("principal_arn", self.principal_arn)]
 
 
 class Reason(enum.Enum):
