@@ -1,0 +1,368 @@
+"""A runtime without containers: scripted, in virtual time if the clock is, and held to the same contract as Docker.
+
+What a container does is looked up by its image: in `scripts`, or in its own name ("fake/web?run_for=5&exit_code=3").
+The `Engine` is the machine and outlives the `FakeRuntime` of an agent, so that a restarted agent finds its containers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qsl
+
+import anyio
+import anyio.lowlevel
+import msgspec
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from wherry.agent.runtime.base import (
+    Capacity,
+    ContainerState,
+    Health,
+    Image,
+    Observed,
+    PullBehavior,
+    RuntimeFault,
+    RuntimeUnavailableError,
+    Usage,
+)
+from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container does. Times in seconds; `run_for` None: until it is stopped.
+
+    `healthy_after` and `unhealthy_after` count from the start and matter only if the container has a health check.
+    """
+
+    run_for: float | None = None
+    exit_code: int = 0
+    oom: bool = False
+    pull_error: str = ""
+    pull_seconds: float = 0
+    create_error: str = ""
+    start_error: str = ""
+    start_seconds: float = 0
+    ignore_stop: bool = False
+    stop_exit_code: int = 0
+    healthy_after: float | None = 0
+    unhealthy_after: float | None = None
+    digest: str | None = None
+
+
+def script_of(image: str) -> Script:
+    """Read the script out of an image's name; ValueError (msgspec.ValidationError) if it says what no script knows."""
+    said = image.partition("?")[2]
+    wanted = dict(parse_qsl(said, keep_blank_values=True, strict_parsing=bool(said)))
+    unknown = wanted.keys() - set(Script.__struct_fields__)
+    if unknown:
+        raise ValueError(f"{image}: no such part of a script: {', '.join(sorted(unknown))}")
+    return msgspec.convert(wanted, Script, strict=False)
+
+
+class _Container:
+    """One container of the fake machine."""
+
+    def __init__(self, runtime_id: str, task: TaskSpec, spec: ContainerSpec, script: Script, now: float) -> None:
+        self.id = runtime_id
+        self.task = task
+        self.spec = spec
+        self.script = script
+        self.state = ContainerState.CREATED
+        self.created_at = now
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.exit_code: int | None = None
+        self.oom_killed = False
+        self.error = ""
+        self.health = Health.UNKNOWN
+        self.health_since: float | None = None
+        self.ended = anyio.Event()
+
+    def observed(self) -> Observed:
+        return Observed(
+            runtime_id=self.id,
+            task_arn=self.task.arn,
+            name=self.spec.name,
+            state=self.state,
+            exit_code=self.exit_code,
+            oom_killed=self.oom_killed,
+            error=self.error,
+            health=self.health,
+            health_since=self.health_since,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            image_digest=self.script.digest,
+        )
+
+
+class Engine:
+    """The fake machine: an async context manager that runs its containers for as long as it is open.
+
+    `clock` tells epoch seconds; `cached` are the images that it has from the beginning.
+    """
+
+    def __init__(
+        self,
+        *,
+        scripts: Mapping[str, Script] | None = None,
+        cpu: int = 4096,
+        memory_mib: int = 16384,
+        clock: Callable[[], float] = time.time,
+        cached: frozenset[str] = frozenset(),
+    ) -> None:
+        """Make a machine of `cpu` units and `memory_mib`."""
+        self.scripts = dict(scripts or {})
+        self.capacity = Capacity(cpu=cpu, memory_mib=memory_mib, engine_version="fake")
+        self.clock = clock
+        self.available = True
+        self.images = set(cached)
+        self.pulls: list[str] = []
+        self.containers: dict[str, _Container] = {}
+        self.sandboxes: dict[tuple[str, str], Eni | None] = {}
+        self._listeners: set[MemoryObjectSendStream[_Container]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self.crash()
+        self._tasks.cancel_scope.cancel()
+        return await self._tasks.__aexit__(kind, error, trace)
+
+    def script(self, image: str) -> Script:
+        """Find what a container of this image does."""
+        return self.scripts.get(image) or script_of(image)
+
+    def crash(self) -> None:
+        """Stop answering, as when the engine's process has died; its containers live on."""
+        self.available = False
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def restart(self) -> None:
+        """Answer again."""
+        self.available = True
+
+    @contextmanager
+    def listen(self) -> Iterator[MemoryObjectReceiveStream[_Container]]:
+        """Open a stream of the containers to which something happens; it ends when the engine crashes."""
+        send, receive = anyio.create_memory_object_stream[_Container](max_buffer_size=math.inf)
+        self._listeners.add(send)
+        try:
+            yield receive
+        finally:
+            self._listeners.discard(send)
+            send.close()
+            receive.close()
+
+    def tell(self, container: _Container) -> None:
+        """Wake whoever listens."""
+        for listener in self._listeners:
+            listener.send_nowait(container)
+
+    def run(self, container: _Container) -> None:
+        """Let the container's script begin."""
+        container.state, container.started_at = ContainerState.RUNNING, self.clock()
+        self.tell(container)
+        self._tasks.start_soon(self._live, container)
+
+    def end(self, container: _Container, exit_code: int, *, oom: bool = False) -> None:
+        """End a running container; tests use it to kill one."""
+        if container.state is ContainerState.RUNNING:
+            container.state, container.finished_at = ContainerState.EXITED, self.clock()
+            container.exit_code, container.oom_killed = exit_code, oom
+            container.ended.set()
+            self.tell(container)
+
+    def kill(self, runtime_id: str, exit_code: int = 137) -> None:
+        """Kill a container from outside."""
+        self.end(self.containers[runtime_id], exit_code)
+
+    async def _live(self, container: _Container) -> None:
+        script = container.script
+        async with anyio.create_task_group() as group:
+            if container.spec.health_check is not None:
+                group.start_soon(self._turn, container, script.healthy_after, Health.HEALTHY)
+                group.start_soon(self._turn, container, script.unhealthy_after, Health.UNHEALTHY)
+            with anyio.move_on_after(script.run_for):
+                await container.ended.wait()
+            self.end(container, 137 if script.oom else script.exit_code, oom=script.oom)
+            group.cancel_scope.cancel()
+
+    async def _turn(self, container: _Container, after: float | None, health: Health) -> None:
+        if after is not None:
+            await anyio.sleep(after)
+            container.health, container.health_since = health, self.clock()
+            self.tell(container)
+
+
+class FakeRuntime:
+    """What an agent called `instance` sees of a fake machine. See `wherry.agent.runtime.base.Runtime`."""
+
+    def __init__(self, engine: Engine, *, instance: str = "fake") -> None:
+        """Use the machine, which other agents may share."""
+        self._engine = engine
+        self.instance = instance
+        self._pulled: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    async def capacity(self) -> Capacity:
+        """Tell what the machine has."""
+        return (await self._reach()).capacity
+
+    async def ensure_sandbox(self, task: TaskSpec) -> None:
+        """Remember the task and its ENI; an address belongs to one task of the machine."""
+        engine = await self._reach()
+        key = (self.instance, task.task_id)
+        for other, eni in engine.sandboxes.items():
+            if other != key and eni and task.eni and eni.ipv4_address == task.eni.ipv4_address:
+                raise RuntimeFault(
+                    "ResourceInitializationError", f"address {eni.ipv4_address} cannot be given to a task: it is in use"
+                )
+        engine.sandboxes[key] = task.eni
+
+    async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:  # noqa: ARG002  known by the task
+        """Forget the task's ENI."""
+        (await self._reach()).sandboxes.pop((self.instance, task_arn.rsplit("/", 1)[-1]), None)
+
+    async def sandboxes(self) -> frozenset[str]:
+        """List the task ids that have a sandbox of this agent."""
+        engine = await self._reach()
+        return frozenset(task_id for instance, task_id in engine.sandboxes if instance == self.instance)
+
+    async def pull(self, image: str, behavior: PullBehavior) -> Image:
+        """Pull as the image's script says."""
+        engine = await self._reach()
+        script = engine.script(image)
+        cached = image in engine.images
+        skip = behavior is PullBehavior.PREFER_CACHED or (behavior is PullBehavior.ONCE and image in self._pulled)
+        if not (cached and skip):
+            engine.pulls.append(image)
+            await anyio.sleep(script.pull_seconds)
+            await self._reach()
+            if not script.pull_error:
+                engine.images.add(image)
+                self._pulled.add(image)
+            elif not (cached and behavior is PullBehavior.DEFAULT):
+                raise RuntimeFault("CannotPullContainerError", script.pull_error)
+        return Image(id="sha256:" + hashlib.sha256(image.encode()).hexdigest(), digest=script.digest)
+
+    async def create(self, task: TaskSpec, container: ContainerSpec) -> str:
+        """Create the container, or find the one already created."""
+        engine = await self._reach()
+        runtime_id = hashlib.sha256(f"{self.instance}\n{task.arn}\n{container.name}".encode()).hexdigest()
+        if runtime_id not in engine.containers:
+            if container.image not in engine.images:
+                raise RuntimeFault("CannotCreateContainerError", f"No such image: {container.image}")
+            script = engine.script(container.image)
+            if script.create_error:
+                raise RuntimeFault("CannotCreateContainerError", script.create_error)
+            made = engine.containers[runtime_id] = _Container(runtime_id, task, container, script, engine.clock())
+            engine.tell(made)
+        return runtime_id
+
+    async def start(self, runtime_id: str) -> None:
+        """Start a created container; one that has run, or failed to start, is not started again."""
+        engine = await self._reach()
+        container = engine.containers.get(runtime_id)
+        if container is None:
+            raise RuntimeFault("CannotStartContainerError", f"No such container: {runtime_id}")
+        if container.state is not ContainerState.CREATED:
+            return
+        await anyio.sleep(container.script.start_seconds)
+        await self._reach()
+        container.error = container.error or container.script.start_error
+        if container.error:
+            raise RuntimeFault("CannotStartContainerError", container.error)
+        if container.state is ContainerState.CREATED:
+            engine.run(container)
+
+    async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109  the container's, not the call's
+        """Stop the container: at once, or after `timeout` seconds with 137 if its script ignores the signal."""
+        engine = await self._reach()
+        container = engine.containers.get(runtime_id)
+        if container is None or container.state is not ContainerState.RUNNING:
+            return
+        if not container.script.ignore_stop:
+            engine.end(container, container.script.stop_exit_code)
+            return
+        with anyio.move_on_after(timeout):
+            await container.ended.wait()
+        await self._reach()
+        engine.end(container, 137)
+
+    async def remove(self, runtime_id: str) -> None:
+        """Remove the container, running or not."""
+        engine = await self._reach()
+        container = engine.containers.pop(runtime_id, None)
+        if container is not None:
+            engine.end(container, 137)
+            engine.tell(container)
+
+    async def containers(self) -> list[Observed]:
+        """List every container of this agent."""
+        engine = await self._reach()
+        own = [container for container in engine.containers.values() if self._owns(container)]
+        return sorted((container.observed() for container in own), key=lambda one: (one.task_arn, one.name))
+
+    async def containers_of(self, task_arn: str) -> list[Observed]:
+        """List the containers of one task."""
+        return [container for container in await self.containers() if container.task_arn == task_arn]
+
+    async def events(self) -> AsyncIterator[str]:
+        """Yield the ARN of a task each time something happened to one of its containers."""
+        if not self._engine.available:
+            return
+        with self._engine.listen() as happened:
+            async for container in happened:
+                if self._owns(container):
+                    yield container.task.arn
+
+    async def usage(self, runtime_id: str) -> Usage | None:
+        """Sample a running container: a hundredth of a core, one MiB."""
+        engine = await self._reach()
+        container = engine.containers.get(runtime_id)
+        if container is None or container.state is not ContainerState.RUNNING or container.started_at is None:
+            return None
+        limit = container.spec.memory or engine.capacity.memory_mib * 2**20
+        return Usage(cpu_seconds=(engine.clock() - container.started_at) / 100, memory=2**20, memory_limit=limit)
+
+    async def remove_everything(self) -> int:
+        """Remove all containers and sandboxes of this agent; return the number of containers."""
+        found = await self.containers()
+        for container in found:
+            await self.remove(container.runtime_id)
+        for task_id in await self.sandboxes():
+            await self.remove_sandbox(task_id, None)
+        return len(found)
+
+    async def _reach(self) -> Engine:
+        """Reach the engine, as every call must; a checkpoint, for a call to a real one would wait here."""
+        await anyio.lowlevel.checkpoint()
+        if not self._engine.available:
+            raise RuntimeUnavailableError("the fake engine has crashed")
+        return self._engine
+
+    def _owns(self, container: _Container) -> bool:
+        made_by_us = hashlib.sha256(
+            f"{self.instance}\n{container.task.arn}\n{container.spec.name}".encode()
+        ).hexdigest()
+        return container.id == made_by_us
