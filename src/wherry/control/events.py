@@ -54,8 +54,7 @@ def forget(service: Service, beginning: str) -> Service:
 
 
 def _trim(tx: Tx, service_arn: str) -> None:
-    if tx.count(ServiceEvent, service_arn=service_arn) <= KEPT:
-        return
-    events = sorted(tx.find(ServiceEvent, service_arn=service_arn), key=lambda event: event.sequence)
-    for event in events[:-KEPT]:
-        tx.delete(event)
+    excess = tx.count(ServiceEvent, service_arn=service_arn) - KEPT
+    if excess > 0:
+        for event in tx.find(ServiceEvent, service_arn=service_arn, order=("created_at", "sequence"), limit=excess):
+            tx.delete(event)

@@ -69,3 +69,8 @@ def last(arn: str) -> str:
 def cluster_name_of(arn: str) -> str:
     """Return the cluster name inside a task's, service's or container instance's ARN."""
     return resource(arn).split("/")[1]
+
+
+def region_of(arn: str) -> str:
+    """Return the region inside an ARN."""
+    return arn.split(":")[3]

@@ -24,13 +24,17 @@ class Vpc(Entity, frozen=True):
 
 
 class Subnet(Entity, frozen=True):
-    """A subnet in one availability zone. Key: `subnet_id`."""
+    """A subnet in one availability zone. Key: `subnet_id`.
+
+    `next_address` is where the search for a free address begins, so that one that was given back rests for a round.
+    """
 
     subnet_id: str
     vpc_id: str
     cidr_block: str
     availability_zone: str
     default_for_az: bool = False
+    next_address: int = 0
     tags: tuple[Tag, ...] = ()
 
     @property
@@ -79,6 +83,22 @@ class NetworkInterface(Entity, frozen=True):
     created_at: float = 0
 
 
+def usable_addresses(cidr_block: str) -> int:
+    """Count the addresses of a subnet that interfaces can have."""
+    return max(IPv4Network(cidr_block).num_addresses - RESERVED_ADDRESSES - 1, 0)
+
+
+def address_after(cidr_block: str, address: str) -> int:
+    """Tell where the search for the next free address begins once `address` has been given out."""
+    return int(IPv4Address(address)) - int(IPv4Network(cidr_block).network_address) - RESERVED_ADDRESSES + 1
+
+
+def private_dns_name(address: str, region: str) -> str:
+    """Name an address as EC2 does: "ip-172-31-0-4.ec2.internal", with the region in it outside us-east-1."""
+    suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+    return f"ip-{address.replace('.', '-')}.{suffix}"
+
+
 def free_address(cidr_block: str, taken: Collection[str], *, start: int = 0) -> str | None:
     """Find a free host address of a subnet, or None when it is full.
 
@@ -86,7 +106,7 @@ def free_address(cidr_block: str, taken: Collection[str], *, start: int = 0) -> 
     before it is used again.
     """
     network = IPv4Network(cidr_block)
-    usable = network.num_addresses - RESERVED_ADDRESSES - 1
+    usable = usable_addresses(cidr_block)
     base = int(network.network_address) + RESERVED_ADDRESSES
     for offset in range(usable):
         candidate = str(IPv4Address(base + (start + offset) % usable))

@@ -163,10 +163,12 @@ def upgrade() -> None:
         sa.Column("private_ip_address", TEXT, nullable=False),
         sa.Column("vpc_id", TEXT, nullable=False),
         sa.Column("task_arn", TEXT, nullable=False),
+        sa.Column("attachment_id", TEXT, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
     )
     op.create_index("ix_network_interfaces_task_arn", "network_interfaces", ["task_arn"])
+    op.create_index("ix_network_interfaces_attachment_id", "network_interfaces", ["attachment_id"])
     op.create_index(
         "ux_network_interfaces_subnet_id_private_ip_address",
         "network_interfaces",
