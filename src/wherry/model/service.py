@@ -67,6 +67,18 @@ class CircuitBreaker(Value, frozen=True):
     threshold_configuration: ThresholdConfiguration | None = None
     reset_on_healthy_task: bool = True
 
+    def threshold(self, desired: int) -> int:
+        """Return how many failures open it: half of `desired` within 3 and 200, unless configured otherwise."""
+        config = self.threshold_configuration or ThresholdConfiguration()
+        share = -(-desired * config.value // 100)
+        match config.type:
+            case "COUNT":
+                return max(1, config.value)
+            case "UNBOUNDED_PERCENT":
+                return max(1, share)
+            case _:
+                return min(max(share, 3), 200)
+
 
 class DeploymentConfiguration(Value, frozen=True):
     """How fast and how safe tasks are exchanged; percentages of the desired count."""
@@ -143,10 +155,11 @@ class Deployment(Entity, frozen=True):
     `rollback_of` names the failed or stopped deployment that this one undoes: both are then one service deployment,
     `service_deployment_arn` is the same. `failed_tasks` is what the circuit breaker counts, `failed_at` when it last
     did, `any_running` that it is in its second stage. `start_failures` counts rounds of starts in a row that never
-    reached RUNNING, the last at `start_failed_at`. `desired_count` is what an ACTIVE deployment may still have; None
+    reached RUNNING, the last at `start_failed_at`; `crashed_at` is when a task last ended before it was healthy. `desired_count` is what an ACTIVE deployment may still have; None
     while it is PRIMARY, when the service's holds, and until the scheduler has seen that it no longer is.
     `source_revision_arns` are the revisions that ran when it began. `rollback_…` tell, on the deployment that is
-    undone, why, since when and to which revision. `bake_started_at` is when every task was healthy and `bakeTimeInMinutes` began.
+    undone, why, since when and to which revision. `bake_started_at` is when every task was healthy and
+    `bakeTimeInMinutes` began.
     """
 
     deployment_id: str
@@ -168,6 +181,7 @@ class Deployment(Entity, frozen=True):
     failed_at: float | None = None
     start_failures: int = 0
     start_failed_at: float | None = None
+    crashed_at: float | None = None
     any_running: bool = False
     rollback_of: str | None = None
     rollback_reason: str | None = None

@@ -183,16 +183,22 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
 }
 
 
-def refusals(params: Mapping[str, Any], shape: str = ROOT, path: Path = ()) -> Iterator[Problem]:
+def refusals(
+    params: Mapping[str, Any],
+    shape: str = ROOT,
+    path: Path = (),
+    *,
+    fields: Mapping[str, Mapping[str, Verdict]] = FIELDS,
+) -> Iterator[Problem]:
     """Find what `params`, of the structure `shape` at `path`, asks for and Wherry does not honour yet."""
     for name, value in params.items():
         here = (*path, name)
-        match FIELDS[shape].get(name):
+        match fields[shape].get(name):
             case Refused() as refused if not refused.allows(value):
                 yield Problem(here, f"{written(here)} is not supported: {refused.sentence}", Source.WHERRY)
             case Honoured(shape=str(below)):
                 for place, item in _structures(value, here):
-                    yield from refusals(item, below, place)
+                    yield from refusals(item, below, place, fields=fields)
             case _:
                 pass
 
