@@ -340,10 +340,9 @@ async def test_what_was_written_survives_a_reopening(store_url):
 
 
 async def test_closing_finishes_what_was_queued(store_url):
-    async with anyio.create_task_group() as group:
-        async with Store.open(store_url) as first:
-            for n in range(20):
-                group.start_soon(first.write, put, task(n))
-            await anyio.lowlevel.checkpoint()
+    async with anyio.create_task_group() as group, Store.open(store_url) as first:
+        for n in range(20):
+            group.start_soon(first.write, put, task(n))
+        await anyio.lowlevel.checkpoint()
     async with Store.open(store_url) as second:
         assert await second.read(Tx.count, Task) == 20

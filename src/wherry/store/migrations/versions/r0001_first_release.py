@@ -11,6 +11,15 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 def upgrade() -> None:
     """Create everything."""
+    _clusters()
+    _task_definitions()
+    _tasks()
+    _services()
+    _network()
+    _account()
+
+
+def _clusters() -> None:
     op.create_table(
         "clusters",
         sa.Column("cluster_arn", TEXT, primary_key=True, nullable=False),
@@ -20,6 +29,20 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
     )
     op.create_index("ix_clusters_cluster_name", "clusters", ["cluster_name"])
+    op.create_table(
+        "container_instances",
+        sa.Column("container_instance_arn", TEXT, primary_key=True, nullable=False),
+        sa.Column("cluster_arn", TEXT, nullable=False),
+        sa.Column("fargate", sa.Boolean(), nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("agent_connected", sa.Boolean(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+    )
+    op.create_index("ix_container_instances_cluster_arn_status", "container_instances", ["cluster_arn", "status"])
+
+
+def _task_definitions() -> None:
     op.create_table(
         "families",
         sa.Column("family", TEXT, primary_key=True, nullable=False),
@@ -37,6 +60,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_task_definitions_status_family_revision", "task_definitions", ["status", "family", "revision"])
     op.create_index("ux_task_definitions_family_revision", "task_definitions", ["family", "revision"], unique=True)
+
+
+def _tasks() -> None:
     op.create_table(
         "tasks",
         sa.Column("task_arn", TEXT, primary_key=True, nullable=False),
@@ -63,6 +89,9 @@ def upgrade() -> None:
     op.create_index("ix_tasks_started_by", "tasks", ["started_by"])
     op.create_index("ix_tasks_task_definition_arn_last_status", "tasks", ["task_definition_arn", "last_status"])
     op.create_index("ix_tasks_last_status_stopped_at", "tasks", ["last_status", "stopped_at"])
+
+
+def _services() -> None:
     op.create_table(
         "services",
         sa.Column("service_arn", TEXT, primary_key=True, nullable=False),
@@ -119,17 +148,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_service_events_service_arn_created_at_sequence", "service_events", ["service_arn", "created_at", "sequence"]
     )
-    op.create_table(
-        "container_instances",
-        sa.Column("container_instance_arn", TEXT, primary_key=True, nullable=False),
-        sa.Column("cluster_arn", TEXT, nullable=False),
-        sa.Column("fargate", sa.Boolean(), nullable=False),
-        sa.Column("status", TEXT, nullable=False),
-        sa.Column("agent_connected", sa.Boolean(), nullable=False),
-        sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-    )
-    op.create_index("ix_container_instances_cluster_arn_status", "container_instances", ["cluster_arn", "status"])
+
+
+def _network() -> None:
     op.create_table(
         "vpcs",
         sa.Column("vpc_id", TEXT, primary_key=True, nullable=False),
@@ -175,6 +196,9 @@ def upgrade() -> None:
         ["subnet_id", "private_ip_address"],
         unique=True,
     )
+
+
+def _account() -> None:
     op.create_table(
         "account_settings",
         sa.Column("key", TEXT, primary_key=True, nullable=False),
