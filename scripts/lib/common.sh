@@ -62,3 +62,15 @@ python_environment() {
     .venv/bin/uv sync --quiet --frozen --inexact
     cp uv.lock "$stamp"
 }
+
+# Install, start and register a Docker Engine, whatever of it is missing.
+docker_engine() {
+    as_root sh -c '. "$1/scripts/lib/engine.sh" && engine_up "$1/.venv/bin/python"' sh "$WHERRY_ROOT" ||
+        fail "no Docker Engine could be started; 'wherry doctor' tells what is missing"
+}
+
+# Replace this shell by a command that runs as root.
+exec_as_root() {
+    if [ "$(id -u)" = 0 ]; then exec "$@"; fi
+    exec sudo --preserve-env "$@"
+}

@@ -1,0 +1,110 @@
+"""`wherry up`, `server` and `agent`: start, say where, stop cleanly on a signal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+from rich.console import Console
+
+from wherry import app
+from wherry.cli.client import endpoint
+from wherry.settings import Settings
+
+_console = Console(stderr=True, highlight=False)
+
+
+def up(settings: Settings) -> None:
+    """Run a control plane and an agent until a signal."""
+    _run(partial(app.run_up, settings), partial(_announce_up, settings))
+
+
+def server(settings: Settings) -> None:
+    """Run a control plane until a signal."""
+    _run(partial(app.run_control_plane, settings), partial(_announce_server, settings))
+
+
+def agent(settings: Settings) -> None:
+    """Run an agent until a signal."""
+    _run(partial(app.run_agent, settings), partial(_announce_agent, settings))
+
+
+def _announce_up(settings: Settings, port: int) -> None:
+    _console.print(f"[bold]Wherry[/] is up at [cyan]{endpoint(settings)}[/] (region {settings.region}).")
+    _console.print(f'[dim]Try: eval "$(wherry env{_port_option(port)})" and then aws ecs list-clusters; Ctrl-C stops.[/]')
+
+
+def _announce_server(settings: Settings, port: int) -> None:
+    _console.print(f"[bold]Wherry[/]'s control plane is up at [cyan]{endpoint(settings)}[/]; port {port}.")
+
+
+def _announce_agent(settings: Settings, _: int) -> None:
+    _console.print(f"[bold]Wherry[/]'s agent works for [cyan]{settings.server_url}[/].")
+
+
+def _port_option(port: int) -> str:
+    default = Settings().port
+    return "" if port == default else f" --port {port}"
+
+
+def _run(start: Callable[..., Awaitable[None]], announce: Callable[[int], None]) -> None:
+    """Run until SIGTERM or SIGINT; a failure of any child ends the process."""
+    configure_logging()
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_stop_on_signal, group.cancel_scope)
+            announce(await group.start(_reporting(start)))
+
+    try:
+        anyio.run(main, backend_options={"use_uvloop": True})
+    except* app.StartError as errors:
+        raise _first(errors) from None
+
+
+def _reporting(start: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def run(*, task_status: TaskStatus[int]) -> None:
+        await start(task_status=task_status)
+
+    return run
+
+
+async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def configure_logging() -> None:
+    """Log to stderr: for people in a terminal, as JSON lines elsewhere or where WHERRY_LOG_FORMAT says so."""
+    wanted = os.environ.get("WHERRY_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
+    renderer = (
+        structlog.dev.ConsoleRenderer() if wanted == "console" else structlog.processors.JSONRenderer(json.dumps)
+    )
+    level = logging.getLevelNamesMapping().get(os.environ.get("WHERRY_LOG_LEVEL", "INFO").upper(), logging.INFO)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if wanted == "console" else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
