@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
     image_pull_behavior: Annotated[str, Meta(pattern="^(default|always|once|prefer-cached)$")] = "default"
     sandbox: Annotated[str, Meta(pattern="^(auto|namespace|pause)$")] = "auto"
+    advertise_url: Annotated[str, Meta(pattern="^https?://")] | None = None
     server_url: str = "http://127.0.0.1:4566"
     reserved_memory: Annotated[int, Meta(ge=0)] = 0
     cpu: Annotated[int, Meta(ge=128)] | None = None
@@ -75,6 +76,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def resolved_database_url(self) -> str:
         """The database: the one named, or SQLite in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir / 'wherry.db'}"
+
+    @property
+    def base_url(self) -> str:
+        """Where agents reach this control plane: what is advertised, or where it listens.
+
+        A control plane that listens on every address and advertises none is reached on loopback: agents of other hosts
+        need `advertise_url`.
+        """
+        if self.advertise_url is not None:
+            return self.advertise_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104 - read, not bound
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def __repr__(self) -> str:
         """Show where it listens and nothing secret."""
