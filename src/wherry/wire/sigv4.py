@@ -222,8 +222,8 @@ def _claim(parts: dict[str, str], timestamp: str, *, token: str | None, expires:
 
 def _moment(timestamp: str) -> float:
     try:
-        if re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", timestamp):  # strptime alone takes shorter numbers as well
-            return dt.datetime.strptime(timestamp, _FORMAT).replace(tzinfo=dt.UTC).timestamp()
+        if re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", timestamp):
+            return dt.datetime.fromisoformat(timestamp).timestamp()
     except ValueError:
         pass
     raise _incomplete("Date must be in ISO-8601 'basic format', as in 20150830T123600Z.")
@@ -241,9 +241,8 @@ def _header_stamp(request: Request) -> str:
 
 
 def _check_time(claim: Claim, now: float) -> None:
-    present = _stamp(now)
     if claim.signed_at > now + SKEW_SECONDS:
-        limit = _stamp(now + SKEW_SECONDS)
+        limit, present = _stamp(now + SKEW_SECONDS), _stamp(now)
         raise _mismatch(
             f"Signature not yet current: {claim.timestamp} is still later than {limit} ({present} + 5 min.)"
         )
@@ -251,7 +250,7 @@ def _check_time(claim: Claim, now: float) -> None:
         if claim.signed_at + claim.expires < now:
             raise SignatureError(Reason.EXPIRED, "The security token included in the request is expired")
     elif claim.signed_at < now - SKEW_SECONDS:
-        limit = _stamp(now - SKEW_SECONDS)
+        limit, present = _stamp(now - SKEW_SECONDS), _stamp(now)
         raise _mismatch(f"Signature expired: {claim.timestamp} is now earlier than {limit} ({present} - 5 min.)")
 
 
