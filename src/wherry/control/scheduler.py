@@ -14,7 +14,7 @@ from wherry.model.ids import Entropy
 from wherry.model.placement import Placed, Unplaced
 from wherry.model.service import Service
 from wherry.model.task import Task, TaskStatus
-from wherry.settings import Timing
+from wherry.settings import Settings, Timing
 from wherry.store import Store, Tx, placing
 
 QUIET, PATIENCE = 0.05, 1.0
@@ -25,6 +25,26 @@ BATCH = 50
 
 STALE = 1.0
 """Seconds until another look when the world had changed between a decision and its commit."""
+
+
+def controller(
+    store: Store, settings: Settings, scope: Scope, *, clock: Callable[[], float], entropy: Entropy
+) -> Controller:
+    """Make the controller that places tasks."""
+    placement = Placement(store, scope=scope, clock=clock, entropy=entropy, timing=settings.timing)
+    return Controller(
+        "placement",
+        store,
+        "placement",
+        placement.step,
+        placement.sweep,
+        entropy=entropy,
+        # One pass at a time: two would decide on the same room.
+        workers=1,
+        period=settings.timing.sweep,
+        quiet=QUIET,
+        patience=PATIENCE,
+    )
 
 
 class Placement:
@@ -38,21 +58,6 @@ class Placement:
         self._clock = clock
         self._entropy = entropy
         self._timing = timing
-
-    def controller(self) -> Controller:
-        """Make the controller that runs this."""
-        return Controller(
-            "placement",
-            self._store,
-            "placement",
-            self.step,
-            self.sweep,
-            entropy=self._entropy,
-            workers=1,
-            period=self._timing.sweep,
-            quiet=QUIET,
-            patience=PATIENCE,
-        )
 
     async def sweep(self) -> Iterable[str]:
         """Name the pool: it stands for every task that waits."""
