@@ -81,6 +81,7 @@ class Session:
     async def _send_manifest(self, instance: ContainerInstance) -> None:
         ctx = self._ctx
         current = await ctx.store.read(rows.assignments, self._instance_arn)
+        listed = tuple(payload.ManifestTask(task_arn=a.task_arn, desired_status=a.desired_status) for a in current)
         await self._send(
             payload.TaskManifestMessage(
                 message_id=uuid(ctx.entropy),
