@@ -150,14 +150,18 @@ class DockerRuntime:
             binds=tuple(binds),
         )
         body = translate.create_body(task, container, place, instance=self.instance)
-        try:
-            async with self._starts:
-                created = await self._engine.call("POST", "containers/create", params={"name": name}, body=body)
-        except EngineError as error:
-            if error.status == 409 and (existing := await self._inspect(name)) is not None:
+        while True:
+            try:
+                async with self._starts:
+                    created = await self._engine.call("POST", "containers/create", params={"name": name}, body=body)
+                return str(created["Id"])
+            except EngineError as error:
+                if error.status != 409:
+                    raise _fault("CannotCreateContainerError", error) from error
+            # The name is taken by a create of ours that is still under way, such as one that outlived its agent.
+            if (existing := await self._inspect(name)) is not None:
                 return self._own(existing, task)
-            raise _fault("CannotCreateContainerError", error) from error
-        return str(created["Id"])
+            await anyio.sleep(0.05)
 
     async def start(self, runtime_id: str) -> None:
         """Start a created container. One that has already run is not run again, nor one that failed to start."""

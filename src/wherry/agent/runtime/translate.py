@@ -144,6 +144,10 @@ def observed(inspected: Mapping[str, Any], *, digest: str | None) -> Observed:
     state, own = inspected["State"], inspected["Config"]["Labels"]
     where = _STATES.get(state["Status"], ContainerState.RUNNING)
     health, since, output = _health(state.get("Health"))
+    started, finished = epoch(state["StartedAt"]), epoch(state["FinishedAt"])
+    if started is not None and finished is not None and where is ContainerState.EXITED:
+        # The engine takes the start down when its call returns; a short life may be over by then.
+        started = min(started, finished)
     return Observed(
         runtime_id=inspected["Id"],
         task_arn=own[LABEL_TASK],
@@ -156,8 +160,8 @@ def observed(inspected: Mapping[str, Any], *, digest: str | None) -> Observed:
         health_since=since,
         health_output=output,
         created_at=epoch(inspected["Created"]),
-        started_at=epoch(state["StartedAt"]),
-        finished_at=epoch(state["FinishedAt"]),
+        started_at=started,
+        finished_at=finished,
         image_digest=digest,
     )
 

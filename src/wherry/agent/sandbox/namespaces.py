@@ -27,7 +27,8 @@ def create(name: str) -> Path:
     """Make the namespace unless it exists; return its path. A half-made one, left by a crash, is replaced."""
     path = DIRECTORY / name
     if path.exists():
-        if path.is_mount():
+        # A namespace is bound over its name, from a file system of its own.
+        if path.stat().st_dev != path.parent.stat().st_dev:
             return path
         path.unlink()
     return _in_own_thread(lambda: _unshare_and_bind(path))
