@@ -199,6 +199,7 @@ def roll_back(
         failed,
         status=DeploymentStatus.ACTIVE,
         service_deployment_status=ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS,
+        status_reason=reason,
         rollback_reason=reason,
         rollback_started_at=now,
         rollback_revision_arn=revision.service_revision_arn,
