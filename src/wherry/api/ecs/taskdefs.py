@@ -102,9 +102,9 @@ def find(tx: Tx, scope: Scope, reference: str) -> TaskDefinition | None:
 
     Raises InvalidParameterException for a revision that is no number.
     """
-    family, revision = _split(reference)
     if reference.startswith("arn:") and not reference.startswith(scope.arn(_PREFIX)):
         return None
+    family, revision = _split(reference)
     if revision is not None:
         return tx.get(TaskDefinition, scope.task_definition(family, revision))
     newest = tx.find(
