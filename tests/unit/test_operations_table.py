@@ -14,6 +14,11 @@ from wherry.model.call import Call, Principal
 MODELS = {service: botocore.session.get_session().get_service_model(service) for service in TABLES}
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 def test_every_operation_of_ecs_is_done_or_refused() -> None:
     assert set(TABLES["ecs"]) == set(MODELS["ecs"].operation_names)
     assert len(TABLES["ecs"]) == 88
@@ -45,8 +50,7 @@ def test_a_refusal_uses_the_error_that_the_model_declares(name: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_refused_operation_answers_with_its_name_and_what_to_do(anyio_backend: str) -> None:
+async def test_a_refused_operation_answers_with_its_name_and_what_to_do() -> None:
     handler = services(None)["ecs"]["CreateTaskSet"]  # type: ignore[arg-type] # a refusal needs no context
     call = Call(
         service="ecs",
