@@ -8,10 +8,14 @@ from typing import Any
 from wherry.model import arn
 from wherry.model.base import Value
 from wherry.model.cluster import CapacityProviderStrategyItem, Cluster
-from wherry.model.errors import ClientException, InvalidParameterException
+from wherry.model.errors import ClientException, InvalidParameterException, PlatformUnknownException
+from wherry.model.taskdef import TaskDefinition
 
 PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 """The capacity providers that every account has. Nothing of ours is ever reclaimed, so spot tasks stay."""
+
+PLATFORM_VERSION = "1.4.0"
+"""The Fargate platform version whose behaviour ours is."""
 
 Strategy = tuple[CapacityProviderStrategyItem, ...]
 
@@ -21,6 +25,11 @@ class Capacity(Value, frozen=True):
 
     launch_type: str | None
     strategy: Strategy = ()
+
+    @property
+    def compatibility(self) -> str:
+        """What a task definition must be compatible with: there are no providers but those of Fargate."""
+        return "FARGATE" if self.strategy else self.launch_type or "EC2"
 
 
 def choose(cluster: Cluster, *, launch_type: str | None, strategy: Sequence[Mapping[str, Any]] | None) -> Capacity:
@@ -86,6 +95,23 @@ def check_provider(ref: str) -> str:
             f"The specified capacity provider '{ref}' was not found. Specify a valid name or ARN and try again."
         )
     return name
+
+
+def check_platform(capacity: Capacity, requested: str | None) -> str | None:
+    """Return the Fargate platform version that LATEST or nothing means today; None outside Fargate."""
+    if capacity.compatibility != "FARGATE":
+        if requested:
+            raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
+        return None
+    if requested not in (None, "", "LATEST", PLATFORM_VERSION):
+        raise PlatformUnknownException(f"The specified platform does not exist. Use LATEST or {PLATFORM_VERSION}.")
+    return PLATFORM_VERSION
+
+
+def check_compatible(capacity: Capacity, definition: TaskDefinition) -> None:
+    """Check that the task definition was made for where it is to run."""
+    if capacity.compatibility not in definition.compatibilities:
+        raise InvalidParameterException(f"Task definition does not support launch_type {capacity.compatibility}.")
 
 
 def view(strategy: Strategy) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from wherry.api.context import Context
-from wherry.api.ecs import clusters, settings, tags, taskdefs
+from wherry.api.ecs import clusters, service_deployments, services, settings, tags, taskdefs
 from wherry.api.ecs.refused import REFUSED, Refused
 from wherry.model.call import Call
 
@@ -20,14 +20,22 @@ Operation = Callable[[Context, Call], Awaitable[dict[str, Any]]]
 
 OPERATIONS: Mapping[str, Operation | Refused] = {
     "CreateCluster": clusters.create_cluster,
+    "CreateService": services.create_service,
     "DeleteAccountSetting": settings.delete_account_setting,
     "DeleteCluster": clusters.delete_cluster,
+    "DeleteService": services.delete_service,
     "DeleteTaskDefinitions": taskdefs.delete_task_definitions,
     "DeregisterTaskDefinition": taskdefs.deregister_task_definition,
     "DescribeClusters": clusters.describe_clusters,
+    "DescribeServiceDeployments": service_deployments.describe_service_deployments,
+    "DescribeServiceRevisions": service_deployments.describe_service_revisions,
+    "DescribeServices": services.describe_services,
     "DescribeTaskDefinition": taskdefs.describe_task_definition,
     "ListAccountSettings": settings.list_account_settings,
     "ListClusters": clusters.list_clusters,
+    "ListServiceDeployments": service_deployments.list_service_deployments,
+    "ListServices": services.list_services,
+    "ListServicesByNamespace": services.list_services_by_namespace,
     "ListTagsForResource": tags.list_tags_for_resource,
     "ListTaskDefinitionFamilies": taskdefs.list_task_definition_families,
     "ListTaskDefinitions": taskdefs.list_task_definitions,
@@ -35,9 +43,11 @@ OPERATIONS: Mapping[str, Operation | Refused] = {
     "PutAccountSettingDefault": settings.put_account_setting_default,
     "PutClusterCapacityProviders": clusters.put_cluster_capacity_providers,
     "RegisterTaskDefinition": taskdefs.register_task_definition,
+    "StopServiceDeployment": service_deployments.stop_service_deployment,
     "TagResource": tags.tag_resource,
     "UntagResource": tags.untag_resource,
     "UpdateCluster": clusters.update_cluster,
     "UpdateClusterSettings": clusters.update_cluster_settings,
+    "UpdateService": services.update_service,
     **REFUSED,
 }
