@@ -38,8 +38,10 @@ class Job(Generic[R]):
         self._result.append(self._fn(tx))
         self.dirty = tx.dirty
 
-    def fail(self, error: BaseException) -> None:
-        """Note what the caller is to be told."""
+    def fail(self, error: BaseException, *, cause: BaseException | None = None) -> None:
+        """Note what the caller is to be told, and what lies behind it."""
+        if cause is not error:
+            error.__cause__ = cause
         self._error = error
         self.dirty = set()
 
@@ -67,7 +69,7 @@ def commit(jobs: Sequence[Job[Any]], *, database: Database, statements: Statemen
             connection.rollback()
         for job in jobs:
             if not job.failed:
-                job.fail(database.explain(error))
+                job.fail(database.explain(error), cause=error)
     return frozenset(key for job in jobs for key in job.dirty)
 
 
@@ -78,7 +80,7 @@ def _attempt(job: Job[Any], connection: Connection, database: Database, statemen
         job.run(tx)
         connection.execute("RELEASE job")
     except BaseException as error:
-        job.fail(database.explain(error))
+        job.fail(database.explain(error), cause=error)
         if not connection.in_transaction:
             raise  # the engine gave the whole transaction up (a full disk): nobody's part of it is left
         connection.execute("ROLLBACK TO job")

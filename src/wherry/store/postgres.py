@@ -29,6 +29,9 @@ from wherry.store.migrate import migrate
 WRITER_LOCK = 0x7768657272790001
 """The advisory lock of whoever writes: "wherry" in ASCII and a one."""
 
+OLDEST_VERSION = 150000
+"""PostgreSQL 15, as the server counts."""
+
 LOCK_SECONDS = 30
 """How long to wait for another process's turn before something must be wrong with it."""
 
@@ -143,6 +146,7 @@ class PostgresDatabase:
         try:
             _migrate(url)
             self._writer = _Writer(self._engine)
+            _check_version(self._writer.driver.info.server_version)
         except BaseException as error:
             self._engine.dispose()
             raise self.explain(error) from error
@@ -188,6 +192,11 @@ def _migrate(url: sa.URL) -> None:
         engine, "begin", lambda begun: begun.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
     )
     migrate(engine)
+
+
+def _check_version(version: int) -> None:
+    if version < OLDEST_VERSION:
+        raise StoreError(f"PostgreSQL {version // 10000} is too old. Upgrade it to 15 or later.")
 
 
 def _configure(connection: psycopg.Connection[Any], _: object) -> None:

@@ -129,7 +129,11 @@ class SqliteDatabase:
             cached_statements=512,
         )
         self._connections.append(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode not in {"wal", "memory"}:
+            raise StoreError(
+                f"The file system of {self._path} cannot share memory (WAL). Choose a directory on a local disk."
+            )
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
@@ -139,6 +143,8 @@ def open_sqlite(url: sa.URL) -> SqliteDatabase:
 
     Raises `StoreError`. The file is made if it is missing, readable to its owner only.
     """
+    if url.query:
+        raise StoreError(f"SQLite takes no options: remove {', '.join(url.query)} from the URL.")
     return SqliteDatabase(Path(url.database).absolute() if url.database not in {None, "", ":memory:"} else None)
 
 
