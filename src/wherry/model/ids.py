@@ -38,7 +38,7 @@ def base62(entropy: Entropy, length: int = 21) -> str:
 
 def hex17(entropy: Entropy) -> str:
     """17 hexadecimal digits, as in `eni-0123456789abcdef0`."""
-    return entropy(9).hex()[:17]
+    return entropy(9).hex()[1:]
 
 
 def mac_address(entropy: Entropy) -> str:
