@@ -53,7 +53,7 @@ def controller(
 def stopped_tasks(tx: Tx, now: float, timing: Timing) -> int:
     """Remove tasks that stopped a while ago."""
     due = Range(end=now - timing.stopped_task_retention)
-    return _remove(tx, tx.find(Task, last_status=TaskStatus.STOPPED, stopped_at=due, order="stopped_at", limit=BATCH))
+    return _remove(tx, tx.find(Task, last_status=TaskStatus.STOPPED, stopped_at=due, limit=BATCH))
 
 
 def idempotency_tokens(tx: Tx, now: float, _: Timing) -> int:
@@ -72,7 +72,7 @@ def inactive_services(tx: Tx, now: float, timing: Timing) -> int:
     """Remove services that were deleted a while ago, after everything that belongs to them."""
     due = Range(end=now - timing.inactive_retention)
     removed = 0
-    for service in tx.find(Service, status=ServiceStatus.INACTIVE, deleted_at=due, order="deleted_at", limit=BATCH):
+    for service in tx.find(Service, status=ServiceStatus.INACTIVE, deleted_at=due, limit=BATCH):
         for kind in (ServiceEvent, Deployment, ServiceRevision):
             removed += _remove(tx, tx.find(kind, service_arn=service.service_arn, limit=BATCH))
             if removed >= BATCH:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -69,6 +70,7 @@ def _threadsafe(token: EventLoopToken) -> Callable[[Callable[[], None]], object]
     """
     loop = token.native_token
     if isinstance(loop, asyncio.AbstractEventLoop):
-        return loop.call_soon_threadsafe
+        # With the context of now, by which anyio knows its event loop when a listener of the bell asks it for the time.
+        return partial(loop.call_soon_threadsafe, context=copy_context())
     call_soon: Callable[[Callable[[], None]], object] = loop.run_sync_soon  # type: ignore[attr-defined]  # trio's token
     return call_soon
