@@ -91,7 +91,6 @@ REFUSED: Mapping[str, Refused] = {
     "ListGateways": _GATEWAYS,
     "PutAttributes": _ATTRIBUTES,
     "RegisterDaemonTaskDefinition": _DAEMON_TASK_DEFINITIONS,
-    "StartTask": _unsupported(f"StartTask names container instances, which Wherry does not have yet. {_FARGATE_ONLY}"),
     "UpdateCapacityProvider": _PROVIDERS,
     "UpdateContainerAgent": _INSTANCES,
     "UpdateContainerInstancesState": _INSTANCES,

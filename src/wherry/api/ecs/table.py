@@ -9,7 +9,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from wherry.api.context import Context
-from wherry.api.ecs import clusters, service_deployments, services, settings, tags, taskdefs
+from wherry.api.ecs import (
+    agent,
+    clusters,
+    launches,
+    protection,
+    service_deployments,
+    services,
+    settings,
+    tags,
+    taskdefs,
+    tasks,
+)
 from wherry.api.ecs.refused import REFUSED, Refused
 from wherry.model.call import Call
 
@@ -31,6 +42,9 @@ OPERATIONS: Mapping[str, Operation | Refused] = {
     "DescribeServiceRevisions": service_deployments.describe_service_revisions,
     "DescribeServices": services.describe_services,
     "DescribeTaskDefinition": taskdefs.describe_task_definition,
+    "DescribeTasks": tasks.describe_tasks,
+    "DiscoverPollEndpoint": agent.discover_poll_endpoint,
+    "GetTaskProtection": protection.get_task_protection,
     "ListAccountSettings": settings.list_account_settings,
     "ListClusters": clusters.list_clusters,
     "ListServiceDeployments": service_deployments.list_service_deployments,
@@ -39,15 +53,24 @@ OPERATIONS: Mapping[str, Operation | Refused] = {
     "ListTagsForResource": tags.list_tags_for_resource,
     "ListTaskDefinitionFamilies": taskdefs.list_task_definition_families,
     "ListTaskDefinitions": taskdefs.list_task_definitions,
+    "ListTasks": tasks.list_tasks,
     "PutAccountSetting": settings.put_account_setting,
     "PutAccountSettingDefault": settings.put_account_setting_default,
     "PutClusterCapacityProviders": clusters.put_cluster_capacity_providers,
+    "RegisterContainerInstance": agent.register_container_instance,
     "RegisterTaskDefinition": taskdefs.register_task_definition,
+    "RunTask": launches.run_task,
+    "StartTask": launches.start_task,
     "StopServiceDeployment": service_deployments.stop_service_deployment,
+    "StopTask": tasks.stop_task,
+    "SubmitAttachmentStateChanges": agent.submit_attachment_state_changes,
+    "SubmitContainerStateChange": agent.submit_container_state_change,
+    "SubmitTaskStateChange": agent.submit_task_state_change,
     "TagResource": tags.tag_resource,
     "UntagResource": tags.untag_resource,
     "UpdateCluster": clusters.update_cluster,
     "UpdateClusterSettings": clusters.update_cluster_settings,
     "UpdateService": services.update_service,
+    "UpdateTaskProtection": protection.update_task_protection,
     **REFUSED,
 }

@@ -1,0 +1,114 @@
+"""A task as ECS shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wherry.api.ecs import overrides, tags
+from wherry.model.base import Value
+from wherry.model.instance import ContainerInstance
+from wherry.model.task import Attachment, AttachmentStatus, Container, Task
+
+
+class Picture(Value, frozen=True):
+    """A task and the instance that it is on."""
+
+    task: Task
+    instance: ContainerInstance | None = None
+
+
+def view(picture: Picture, *, include_tags: bool = False) -> dict[str, Any]:
+    """Show a task. A Fargate task has no container instance that its owner could see."""
+    task, instance = picture.task, picture.instance
+    return {
+        "taskArn": task.task_arn,
+        "clusterArn": task.cluster_arn,
+        "taskDefinitionArn": task.task_definition_arn,
+        "containerInstanceArn": None if task.launch_type == "FARGATE" else task.container_instance_arn,
+        "lastStatus": task.last_status.value,
+        "desiredStatus": task.desired_status.value,
+        "launchType": task.launch_type,
+        "capacityProviderName": task.capacity_provider_name,
+        "platformVersion": task.platform_version,
+        "platformFamily": task.platform_family,
+        "availabilityZone": task.availability_zone,
+        "attributes": [] if instance is None else [{"name": "ecs.cpu-architecture", "value": instance.architecture}],
+        "cpu": str(task.cpu) if task.cpu else None,
+        "memory": str(task.memory) if task.memory else None,
+        "containers": [_container(task, container) for container in task.containers],
+        "attachments": [] if task.attachment is None else [_attachment(task.attachment)],
+        "overrides": overrides.view(task),
+        "inferenceAccelerators": [],
+        "group": task.group,
+        "startedBy": task.started_by,
+        "healthStatus": task.health_status.value,
+        "connectivity": _connectivity(task, instance),
+        "enableExecuteCommand": task.enable_execute_command,
+        "stopCode": None if task.stop_code is None else task.stop_code.value,
+        "stoppedReason": task.stopped_reason,
+        "version": task.version,
+        "tags": tags.view(task.tags) if include_tags else [],
+    } | _times(task)
+
+
+def _times(task: Task) -> dict[str, float | None]:
+    return {
+        "createdAt": task.created_at,
+        "connectivityAt": task.connectivity_at,
+        "pullStartedAt": task.pull_started_at,
+        "pullStoppedAt": task.pull_stopped_at,
+        "startedAt": task.started_at,
+        "stoppingAt": task.stopping_at,
+        "executionStoppedAt": task.execution_stopped_at,
+        "stoppedAt": task.stopped_at,
+    }
+
+
+def _connectivity(task: Task, instance: ContainerInstance | None) -> str | None:
+    """Say whether the task's agent is connected; of a task that is over, that it was."""
+    if task.connectivity_at is None:
+        return None
+    return "CONNECTED" if task.is_stopped or (instance is not None and instance.agent_connected) else "DISCONNECTED"
+
+
+def _container(task: Task, container: Container) -> dict[str, Any]:
+    return {
+        "containerArn": container.container_arn,
+        "taskArn": task.task_arn,
+        "name": container.name,
+        "image": container.image,
+        "imageDigest": container.image_digest,
+        "runtimeId": container.runtime_id,
+        "lastStatus": container.last_status.value,
+        "exitCode": container.exit_code,
+        "reason": container.reason,
+        "networkBindings": [],
+        "networkInterfaces": _interfaces(task.attachment),
+        "healthStatus": container.health_status.value,
+        "cpu": container.cpu,
+        "memory": container.memory,
+        "memoryReservation": container.memory_reservation,
+    }
+
+
+def _interfaces(attachment: Attachment | None) -> list[dict[str, str]]:
+    if attachment is None or not attachment.private_ipv4_address:
+        return []
+    return [{"attachmentId": attachment.id, "privateIpv4Address": attachment.private_ipv4_address}]
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    details = {
+        "subnetId": attachment.subnet_id,
+        "networkInterfaceId": attachment.network_interface_id,
+        "macAddress": attachment.mac_address,
+        "privateDnsName": attachment.private_dns_name,
+        "privateIPv4Address": attachment.private_ipv4_address,
+    }
+    shown = {} if attachment.status is AttachmentStatus.PRECREATED else details
+    return {
+        "id": attachment.id,
+        "type": "ElasticNetworkInterface",
+        "status": attachment.status.value,
+        "details": [{"name": name, "value": value} for name, value in shown.items() if value],
+    }
