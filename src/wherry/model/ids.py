@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
 
 Entropy = Callable[[int], bytes]
 """Returns that many random bytes (`os.urandom` in production)."""
@@ -18,7 +17,11 @@ def hex32(entropy: Entropy) -> str:
 
 def uuid(entropy: Entropy) -> str:
     """A random (version 4) uuid."""
-    return str(UUID(bytes=entropy(16), version=4))
+    octets = bytearray(entropy(16))
+    octets[6] = octets[6] & 0x0F | 0x40  # version 4
+    octets[8] = octets[8] & 0x3F | 0x80  # the variant of RFC 9562
+    text = octets.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def digits19(entropy: Entropy) -> str:
