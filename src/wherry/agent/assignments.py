@@ -1,0 +1,258 @@
+"""From the payload of ACS to what this host understands: strict, and never a crash. Pure.
+
+Docker's own options come as JSON texts in the shape of the Engine API. An option that is not honoured here is refused
+by name; a null says nothing. A task that cannot be understood is taken on all the same, as one that has failed: so its
+failure is reported, and its interface given back, like any other's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from wherry.agent.dependencies import unresolvable
+from wherry.agent.memory import Assignment, Fault
+from wherry.agent.spec import (
+    Condition,
+    ContainerSpec,
+    Dependency,
+    Eni,
+    HealthCheck,
+    PortMapping,
+    TaskSpec,
+    Tmpfs,
+    Ulimit,
+)
+from wherry.model.payload import PayloadContainer, PayloadEni, PayloadTask
+from wherry.model.task import DesiredStatus
+
+_MIB = 1024 * 1024
+_NANOSECONDS = 1_000_000_000
+_SIZE = re.compile(r"size=(\d+)m")
+
+T = TypeVar("T")
+
+
+class MalformedTaskError(ValueError):
+    """A part of a payload that cannot be understood; the text names it."""
+
+
+class _Docker(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_fields=True):
+    """Base of Docker's structs: null and absent are the same, an unknown member is an error."""
+
+
+class _Healthcheck(_Docker, frozen=True):
+    test: Annotated[tuple[str, ...], Meta(min_length=1)]
+    interval: int = 30 * _NANOSECONDS
+    timeout: int = 5 * _NANOSECONDS
+    retries: int = 3
+    start_period: int = 0
+
+
+class _Config(_Docker, frozen=True):
+    user: str | None = None
+    working_dir: str | None = None
+    hostname: str | None = None
+    labels: dict[str, str] | None = None
+    open_stdin: bool | None = None
+    tty: bool | None = None
+    healthcheck: _Healthcheck | None = None
+
+
+class _Ulimit(_Docker, frozen=True):
+    name: str
+    soft: int
+    hard: int
+
+
+class _HostConfig(_Docker, frozen=True):
+    memory_reservation: int | None = None
+    memory_swap: int | None = None
+    memory_swappiness: int | None = None
+    privileged: bool | None = None
+    readonly_rootfs: bool | None = None
+    init: bool | None = None
+    shm_size: int | None = None
+    dns: tuple[str, ...] | None = None
+    dns_search: tuple[str, ...] | None = None
+    extra_hosts: tuple[str, ...] | None = None
+    security_opt: tuple[str, ...] | None = None
+    ulimits: tuple[_Ulimit, ...] | None = None
+    sysctls: dict[str, str] | None = None
+    cap_add: tuple[str, ...] | None = None
+    cap_drop: tuple[str, ...] | None = None
+    tmpfs: dict[str, str] | None = None
+
+
+class _Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A container's overrides, which the stock agent applies itself; the rest is merged by the control plane."""
+
+    command: tuple[str, ...] | None = None
+
+
+def take_on(task: PayloadTask, *, stop_timeout: float) -> Assignment:
+    """Make an assignment of a task that is new here; `stop_timeout` in seconds holds where a container names none.
+
+    One that cannot be understood, or whose dependencies cannot be resolved, has a fault from the beginning.
+    """
+    desired = desired_status(task)
+    try:
+        spec = task_spec(task, stop_timeout=stop_timeout)
+    except MalformedTaskError as error:
+        fault = Fault(name="UnrecognizedTaskError", message=f"Error loading task - {error}")
+        return Assignment(spec=_frame(task), desired=DesiredStatus.STOPPED, fault=fault)
+    return Assignment(spec=spec, desired=desired, fault=unresolvable(spec))
+
+
+def desired_status(task: PayloadTask) -> DesiredStatus:
+    """Read what is wanted: whatever is not RUNNING is to stop."""
+    return DesiredStatus.RUNNING if task.desired_status == DesiredStatus.RUNNING else DesiredStatus.STOPPED
+
+
+def task_spec(task: PayloadTask, *, stop_timeout: float) -> TaskSpec:
+    """Understand a task; raises `MalformedTaskError`."""
+    if task.desired_status not in DesiredStatus.__members__:
+        raise MalformedTaskError(f"desiredStatus {task.desired_status!r} is not known")
+    if len(task.elastic_network_interfaces) > 1:
+        raise MalformedTaskError("a task has one network interface")
+    names = [container.name for container in task.containers]
+    if not names or len(set(names)) != len(names):
+        raise MalformedTaskError("a task has containers, each with a name of its own")
+    containers = tuple(_container(container, stop_timeout=stop_timeout) for container in task.containers)
+    if not any(container.essential for container in containers):
+        raise MalformedTaskError("at least one container of a task is essential")
+    return msgspec.structs.replace(_frame(task), containers=containers)
+
+
+def _frame(task: PayloadTask) -> TaskSpec:
+    """Read everything of a task but its containers: nothing of that can be malformed."""
+    interfaces = task.elastic_network_interfaces
+    return TaskSpec(
+        arn=task.arn,
+        cluster=task.task_cluster_arn,
+        family=task.family,
+        version=task.version,
+        containers=(),
+        network_mode=task.network_mode or "bridge",
+        eni=_eni(interfaces[0]) if interfaces else None,
+        cpu=task.cpu or None,
+        memory_mib=task.memory or None,
+        launch_type=task.launch_type or "EC2",
+        service_name=task.service_name,
+    )
+
+
+def _eni(eni: PayloadEni) -> Eni:
+    primary = [address.private_address for address in eni.ipv4_addresses if address.primary]
+    return Eni(
+        id=eni.ec2_id,
+        attachment_arn=eni.attachment_arn,
+        mac_address=eni.mac_address,
+        ipv4_address=primary[0] if primary else "",
+        gateway_cidr=eni.subnet_gateway_ipv4_address,
+        dns_servers=eni.domain_name_servers,
+        dns_search=eni.domain_name,
+        private_dns_name=eni.private_dns_name,
+    )
+
+
+def _container(container: PayloadContainer, *, stop_timeout: float) -> ContainerSpec:
+    where = f"container {container.name}"
+    config = _docker(container.docker_config.config, _Config, f"{where}: dockerConfig.config")
+    host = _docker(container.docker_config.host_config, _HostConfig, f"{where}: dockerConfig.hostConfig")
+    overrides = _docker(container.overrides or "{}", _Overrides, f"{where}: overrides")
+    own_check = config.healthcheck if container.health_check_type == "docker" else None
+    return ContainerSpec(
+        name=container.name,
+        image=container.image,
+        essential=container.essential,
+        entry_point=container.entry_point,
+        command=overrides.command if overrides.command is not None else container.command,
+        environment=container.environment,
+        working_directory=config.working_dir,
+        user=config.user,
+        hostname=config.hostname,
+        cpu_shares=max(2, container.cpu),
+        memory=container.memory * _MIB or None,
+        memory_reservation=host.memory_reservation,
+        memory_swap=host.memory_swap,
+        memory_swappiness=host.memory_swappiness,
+        depends_on=tuple(
+            Dependency(container=entry.container_name, condition=_condition(entry.condition, where))
+            for entry in container.depends_on
+        ),
+        health_check=_health_check(own_check) if own_check is not None and own_check.test[0] != "NONE" else None,
+        start_timeout=container.start_timeout,
+        stop_timeout=container.stop_timeout if container.stop_timeout is not None else stop_timeout,
+        ports=tuple(
+            PortMapping(container_port=port.container_port, host_port=port.host_port, protocol=port.protocol)
+            for port in container.port_mappings
+        ),
+        labels=config.labels or {},
+        ulimits=tuple(Ulimit(name=limit.name, soft=limit.soft, hard=limit.hard) for limit in host.ulimits or ()),
+        read_only_root=bool(host.readonly_rootfs),
+        privileged=bool(host.privileged),
+        init_process=bool(host.init),
+        interactive=bool(config.open_stdin),
+        pseudo_terminal=bool(config.tty),
+        shm_size=host.shm_size,
+        tmpfs=tuple(_tmpfs(path, options, where) for path, options in (host.tmpfs or {}).items()),
+        cap_add=host.cap_add or (),
+        cap_drop=host.cap_drop or (),
+        sysctls=host.sysctls or {},
+        dns_servers=host.dns or (),
+        dns_search=host.dns_search or (),
+        extra_hosts=dict(_extra_host(entry, where) for entry in host.extra_hosts or ()),
+        security_options=host.security_opt or (),
+    )
+
+
+def _docker(text: str, shape: type[T], where: str) -> T:
+    """Decode one of the JSON texts; members that are null say nothing and are dropped first."""
+    try:
+        members = msgspec.json.decode(text, type=dict[str, Any])
+        return msgspec.convert({name: value for name, value in members.items() if value is not None}, shape)
+    except msgspec.ValidationError as error:
+        what = str(error).replace("Object contains unknown field", "this agent does not honour")
+        raise MalformedTaskError(f"{where}: {what}") from error
+    except msgspec.DecodeError as error:
+        raise MalformedTaskError(f"{where} is not JSON: {error}") from error
+
+
+def _condition(text: str, where: str) -> Condition:
+    if text not in Condition.__members__:
+        raise MalformedTaskError(f"{where}: dependsOn condition {text!r} is not known")
+    return Condition(text)
+
+
+def _health_check(check: _Healthcheck) -> HealthCheck:
+    return HealthCheck(
+        command=check.test,
+        interval=check.interval / _NANOSECONDS,
+        timeout=check.timeout / _NANOSECONDS,
+        retries=check.retries,
+        start_period=check.start_period / _NANOSECONDS,
+    )
+
+
+def _tmpfs(path: str, text: str, where: str) -> Tmpfs:
+    """Read "size=64m,noexec" as Docker writes it."""
+    options = [option for option in text.split(",") if option]
+    sizes = [_SIZE.fullmatch(option) for option in options if option.startswith("size=")]
+    if len(sizes) != 1 or sizes[0] is None:
+        raise MalformedTaskError(f"{where}: tmpfs {path} has no size in MiB: {text!r}")
+    return Tmpfs(
+        container_path=path,
+        size_mib=int(sizes[0][1]),
+        options=tuple(option for option in options if not option.startswith("size=")),
+    )
+
+
+def _extra_host(entry: str, where: str) -> tuple[str, str]:
+    name, separator, address = entry.partition(":")
+    if not separator or not name or not address:
+        raise MalformedTaskError(f"{where}: extraHosts entry {entry!r} is not NAME:ADDRESS")
+    return name, address

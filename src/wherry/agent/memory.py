@@ -1,0 +1,114 @@
+"""What the agent must not forget of a task: what was asked, what the engine cannot tell twice, what has been told.
+
+These structs are the journal's rows. They hold facts only; what follows from the facts is `wherry.agent.progress`.
+"""
+
+from __future__ import annotations
+
+from wherry.agent.spec import Struct, TaskSpec
+from wherry.model.task import DesiredStatus
+
+
+class Fault(Struct, frozen=True):
+    """Why something could not be brought up: an ECS error name such as CannotPullContainerError, and a message."""
+
+    name: str
+    message: str
+
+    @property
+    def reason(self) -> str:
+        """The text as ECS shows it."""
+        return f"{self.name}: {self.message}"
+
+
+class End(Struct, frozen=True):
+    """How a container ended. `code` is None if nobody can tell any more; `at` in epoch seconds."""
+
+    code: int | None
+    at: float | None = None
+    reason: str | None = None
+
+
+class ContainerMemory(Struct, frozen=True):
+    """Facts of one container; times in epoch seconds. A fact is written once and stays."""
+
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    pulled: bool = False
+    image_digest: str | None = None
+    runtime_id: str | None = None
+    started_at: float | None = None
+    end: End | None = None
+    fault: Fault | None = None
+
+
+class ContainerReport(Struct, frozen=True):
+    """A container inside a `TaskReport`."""
+
+    name: str
+    status: str
+    runtime_id: str | None = None
+    image_digest: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+
+
+class TaskReport(Struct, frozen=True):
+    """A SubmitTaskStateChange; `status` RUNNING or STOPPED, times in epoch seconds."""
+
+    status: str
+    containers: tuple[ContainerReport, ...]
+    reason: str | None = None
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    execution_stopped_at: float | None = None
+
+
+class AttachmentReport(Struct, frozen=True):
+    """A SubmitAttachmentStateChanges of one attachment; `status` ATTACHED or DETACHED."""
+
+    attachment_arn: str
+    status: str
+
+
+class Told(Struct, frozen=True):
+    """What the control plane has acknowledged; `stopped_at` is when it acknowledged STOPPED (epoch seconds)."""
+
+    attachment: AttachmentReport | None = None
+    task: TaskReport | None = None
+    stopped_at: float | None = None
+
+
+class Assignment(Struct, frozen=True):
+    """A task of this host, from the payload that brought it until nothing of it is left.
+
+    `fault` is one of the whole task. `attached` and `detached` tell that the sandbox was made, and taken down again.
+    `finished_at` is when nothing was left to do; the row stays for a while, so that a late copy of the payload does not
+    run the task a second time.
+    """
+
+    spec: TaskSpec
+    desired: DesiredStatus = DesiredStatus.RUNNING
+    containers: dict[str, ContainerMemory] = {}
+    fault: Fault | None = None
+    attached: bool = False
+    detached: bool = False
+    told: Told = Told()
+    finished_at: float | None = None
+
+    @property
+    def arn(self) -> str:
+        """The task's ARN."""
+        return self.spec.arn
+
+    def memory(self, name: str) -> ContainerMemory:
+        """Return what is known of a container."""
+        return self.containers.get(name, ContainerMemory())
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the task is on its way out: asked to stop, or an essential container ended, or one never came up."""
+        if self.desired is DesiredStatus.STOPPED or self.fault is not None:
+            return True
+        known = [(container.essential, self.memory(container.name)) for container in self.spec.containers]
+        return any(m.fault is not None or (essential and m.end is not None) for essential, m in known)
