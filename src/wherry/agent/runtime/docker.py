@@ -32,6 +32,7 @@ from wherry.agent.runtime.engine import UNBOUNDED, Engine, EngineError, engine_u
 from wherry.agent.runtime.images import Images
 from wherry.agent.runtime.registration import RUNTIME
 from wherry.agent.runtime.sandboxes import NamespaceSandbox, PauseSandbox, Sandbox, admit, dismiss
+from wherry.agent.runtime.together import together
 from wherry.agent.sandbox import cgroups, eni, files, firewall, names, namespaces
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 
@@ -248,12 +249,8 @@ class DockerRuntime:
         """
         host = await self._known()
         found = await self._listing([], role=None)
-        async with anyio.create_task_group() as group:
-            for entry in found:
-                group.start_soon(self.remove, entry["Id"])
-        async with anyio.create_task_group() as group:
-            for task_id in await self.sandboxes():
-                group.start_soon(self._remove_parts, task_id)
+        await together(self.remove, [entry["Id"] for entry in found])
+        await together(self._remove_parts, await self.sandboxes())
         cgroups.remove_empty(host.hierarchy, self.instance)
         if not eni.listed():
             await firewall.remove()
@@ -354,9 +351,7 @@ class DockerRuntime:
                 if inspected is not None:
                     found.append(translate.observed(inspected, digest=await self._digest(inspected)))
 
-        async with anyio.create_task_group() as group:
-            for entry in await self._listing(labels):
-                group.start_soon(look, entry["Id"])
+        await together(look, [entry["Id"] for entry in await self._listing(labels)])
         return sorted(found, key=lambda one: (one.task_arn, one.name))
 
     async def _digest(self, inspected: dict[str, Any]) -> str | None:
