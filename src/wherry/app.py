@@ -50,9 +50,7 @@ class StartError(Exception):
         self.hint = hint
 
 
-async def run_control_plane(
-    settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED
-) -> None:
+async def run_control_plane(settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
     """Run a control plane until cancelled; `task_status` is told the port once it answers.
 
     Raises `StartError`, `StoreError` and `InstallationError` before anything has been served.
@@ -136,13 +134,19 @@ def _connected_agents(tx: Tx) -> int:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, *, inline: bool = False) -> AsyncIterator[Context]:
-    """Open the store, seed it at the first start, and forget the connections of a former life."""
+async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | None = None) -> AsyncIterator[Context]:
+    """Open the store, seed it at the first start, and forget the connections of a former life.
+
+    `choose_vpc` picks the VPC's addresses at the first start where the settings name none.
+    """
     scope = Scope(region=settings.region, account_id=settings.account_id)
-    async with Store.open(settings.resolved_database_url, inline=inline) as store:
+    async with Store.open(settings.resolved_database_url) as store:
+        vpc_cidr = settings.vpc_cidr
+        if vpc_cidr is None and choose_vpc is not None and await store.read(defaults.vpc_cidr) is None:
+            vpc_cidr = choose_vpc()
 
         def begin(tx: Tx) -> None:
-            defaults.seed(tx, scope=scope, vpc_cidr=settings.vpc_cidr, entropy=os.urandom, now=time.time())
+            defaults.seed(tx, scope=scope, vpc_cidr=vpc_cidr, entropy=os.urandom, now=time.time())
             assignments.forget_connections(tx)
 
         await store.write(begin)

@@ -90,7 +90,9 @@ def ps_(
             f"No control plane answers at {endpoint(settings)}.", "Start one with 'wherry up', or give its --port."
         ) from None
     except botocore.exceptions.BotoCoreError as error:
-        raise CommandFailed(f"The control plane at {endpoint(settings)} does not answer as it should: {error}") from None
+        raise CommandFailed(
+            f"The control plane at {endpoint(settings)} does not answer as it should: {error}"
+        ) from None
     except botocore.exceptions.ClientError as error:
         raise CommandFailed(str(error)) from None
 

@@ -39,7 +39,9 @@ def agent(settings: Settings) -> None:
 
 def _announce_up(settings: Settings, port: int) -> None:
     _console.print(f"[bold]Wherry[/] is up at [cyan]{endpoint(settings)}[/] (region {settings.region}).")
-    _console.print(f'[dim]Try: eval "$(wherry env{_port_option(port)})" and then aws ecs list-clusters; Ctrl-C stops.[/]')
+    _console.print(
+        f'[dim]Try: eval "$(wherry env{_port_option(port)})" and then aws ecs list-clusters; Ctrl-C stops.[/]'
+    )
 
 
 def _announce_server(settings: Settings, port: int) -> None:
@@ -92,9 +94,7 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 def configure_logging() -> None:
     """Log to stderr: for people in a terminal, as JSON lines elsewhere or where WHERRY_LOG_FORMAT says so."""
     wanted = os.environ.get("WHERRY_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
-    renderer = (
-        structlog.dev.ConsoleRenderer() if wanted == "console" else structlog.processors.JSONRenderer(json.dumps)
-    )
+    renderer = structlog.dev.ConsoleRenderer() if wanted == "console" else structlog.processors.JSONRenderer(json.dumps)
     level = logging.getLevelNamesMapping().get(os.environ.get("WHERRY_LOG_LEVEL", "INFO").upper(), logging.INFO)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     structlog.configure(

@@ -46,6 +46,12 @@ def seed(tx: Tx, *, scope: Scope, vpc_cidr: str | None, entropy: Entropy, now: f
     _seed_cluster(tx, scope=scope, now=now)
 
 
+def vpc_cidr(tx: Tx) -> str | None:
+    """Read the addresses of the default VPC; None before the first start."""
+    row = tx.get(Meta, "vpc_cidr")
+    return None if row is None else row.value
+
+
 def _check_pinned(tx: Tx, given: Mapping[str, str]) -> None:
     for name, value in given.items():
         row = tx.get(Meta, name)

@@ -1,0 +1,67 @@
+"""Address ranges of this host: which one a new installation may take for its VPC without meeting another's.
+
+Two Wherrys on one machine must not give out the same addresses. Each notes its range under /run; a note whose data
+directory is gone is void, and a restart of the machine forgets them all: whoever starts again notes its own anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, ip_network
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+NOTES = Path("/run/wherry/vpc")
+MAIN_TABLE = 254
+
+
+class NoFreeRangeError(Exception):
+    """Every range that could be a VPC is in use on this host."""
+
+
+def free_range(owner: Path, *, notes: Path = NOTES) -> str:
+    """Find a range that nobody on this host uses and note it for `owner`, a data directory."""
+    routed = list(_routed())
+    for candidate in _candidates():
+        if any(candidate.overlaps(network) for network in routed):
+            continue
+        if note(str(candidate), owner, notes=notes):
+            return str(candidate)
+    raise NoFreeRangeError("Every private range is in use on this host: choose one for the VPC with --vpc-cidr.")
+
+
+def note(cidr: str, owner: Path, *, notes: Path = NOTES) -> bool:
+    """Note that `owner` uses the range; False if another data directory that still exists does."""
+    notes.mkdir(parents=True, exist_ok=True)
+    path = notes / cidr.replace("/", "_")
+    while True:
+        try:
+            with path.open("x") as file:
+                file.write(str(owner))
+        except FileExistsError:
+            holder = Path(path.read_text())
+            if holder == owner:
+                return True
+            if holder.exists():
+                return False
+            path.unlink(missing_ok=True)
+        else:
+            return True
+
+
+def _candidates() -> Iterator[IPv4Network]:
+    """AWS's own default first, then ranges that few networks use."""
+    yield IPv4Network("172.31.0.0/16")
+    for second in range(31, 96):
+        yield IPv4Network(f"10.{second}.0.0/16")
+
+
+def _routed() -> Iterator[IPv4Network]:
+    """List what this host routes somewhere, the default route aside."""
+    with IPRoute() as netlink:
+        for route in netlink.get_routes(family=2, table=MAIN_TABLE):
+            if route["dst_len"]:
+                network = ip_network(f"{route.get_attr('RTA_DST')}/{route['dst_len']}")
+                if isinstance(network, IPv4Network):
+                    yield network

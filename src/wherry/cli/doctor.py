@@ -1,0 +1,46 @@
+"""`wherry doctor`: what this machine has, what it lacks, and how to mend that."""
+
+from __future__ import annotations
+
+import anyio
+from rich.console import Console
+from rich.table import Table
+
+from wherry.agent.host import Check, check_host
+from wherry.agent.runtime import registration
+from wherry.agent.runtime.engine import engine_url
+from wherry.cli.failure import CommandFailed
+from wherry.settings import Settings
+
+
+def doctor(settings: Settings, *, fix: bool, console: Console) -> bool:
+    """Print a table of checks and the remedies; True if nothing that is needed is missing."""
+    if fix:
+        _fix(console)
+
+    async def ask() -> list[Check]:
+        return await check_host(url=engine_url(), ports=[(settings.listen, settings.port)])
+
+    checks = anyio.run(ask)
+    table = Table("", "CHECK", "FOUND", box=None)
+    for check in checks:
+        table.add_row(_mark(check), check.name, check.detail)
+    console.print(table)
+    remedies = [check for check in checks if not check.ok and check.remedy]
+    for check in remedies:
+        console.print(f"[bold]{check.name}[/]: {check.remedy}", highlight=False)
+    return all(check.ok or not check.needed for check in checks)
+
+
+def _mark(check: Check) -> str:
+    if check.ok:
+        return "[green]✓[/]"
+    return "[red]✗[/]" if check.needed else "[yellow]![/]"
+
+
+def _fix(console: Console) -> None:
+    try:
+        changed = registration.register_runtime()
+    except (OSError, registration.RegistrationError) as error:
+        raise CommandFailed(f"The OCI runtime could not be registered: {error}", "Run it as root.") from error
+    console.print("Registered the OCI runtime with the Docker Engine." if changed else "Nothing had to be mended.")
