@@ -15,14 +15,12 @@ from wherry.control.plan import actions as do
 from wherry.control.plan import books, census, texts
 from wherry.control.plan.actions import Action, Plan, ServiceSnapshot
 from wherry.control.plan.census import Census, Clock, Group
+from wherry.control.plan.conclusion import conclude
 from wherry.control.plan.exchange import Exchange, exchange
 from wherry.control.plan.verdict import judge
-from wherry.model.service import Deployment, DeploymentStatus, RolloutState, Service, ServiceStatus
+from wherry.model.service import Deployment, DeploymentStatus, Service, ServiceStatus
 from wherry.model.task import StopCode, Task, TaskStatus
 from wherry.settings import Timing
-
-_CONSISTENT_FAILURES = 2
-"""Rounds of failed starts after which it is worth an event."""
 
 
 def plan(snapshot: ServiceSnapshot, *, now: float, timing: Timing) -> Plan:
@@ -51,12 +49,11 @@ def _run(snapshot: ServiceSnapshot, people: Census, clock: Clock) -> Plan:
     moves = exchange(counted, census.limits(service), clock)
     counted = _shrunk(counted, moves)
     changes += [*_books(people, counted), *_moves(service, counted.primary.deployment, moves)]
-    settling, wake = _settle(service, counted, moves, clock)
-    changes += settling
-    standing, remind = _standing(service, counted, moves, clock, settled=_settled(service, counted, moves))
-    changes += standing
-    times = (wake, remind, moves.throttled_until, census.next_change(snapshot.tasks, clock), _unshielded(moves))
-    return Plan(actions=tuple(changes), wake_at=min((time for time in times if time is not None), default=None))
+    outcome = conclude(service, counted, moves, clock)
+    times = (outcome.wake_at, moves.throttled_until, census.next_change(snapshot.tasks, clock))
+    return Plan(
+        actions=(*changes, *outcome.actions), wake_at=min((time for time in times if time is not None), default=None)
+    )
 
 
 def _count(snapshot: ServiceSnapshot) -> Iterator[Action]:
@@ -115,79 +112,6 @@ def _moves(service: Service, primary: Deployment, moves: Exchange) -> Iterator[A
             yield do.Event(message=texts.failed_health_checks(service, stop.task.task_id))
     for message in texts.stopped(service, [stop.task.task_id for stop in moves.stops]):
         yield do.Event(message=message)
-
-
-def _settle(service: Service, people: Census, moves: Exchange, clock: Clock) -> tuple[list[Action], float | None]:
-    """Retire the deployments that are gone and complete the one that has arrived, after its bake time."""
-    retiring = [group for group in people.old if _retires(group, people, service)]
-    changes: list[Action] = [do.RetireDeployment(deployment_id=g.deployment.deployment_id) for g in retiring]
-    primary = people.primary.deployment
-    if primary.rollout_state is not RolloutState.IN_PROGRESS or not _settled(service, people, moves):
-        return changes, None
-    bake = service.deployment_configuration.bake_time_in_minutes * 60
-    if bake and primary.bake_started_at is None:
-        return [*changes, do.BeginBake(deployment_id=primary.deployment_id)], clock.now + bake
-    ends = (primary.bake_started_at or 0) + bake
-    if bake and clock.now < ends:
-        return changes, ends
-    completed = do.CompleteDeployment(deployment_id=primary.deployment_id)
-    return [*changes, completed, do.Event(message=texts.completed(service, primary))], None
-
-
-def _retires(group: Group, people: Census, service: Service) -> bool:
-    """Tell whether an old deployment is over: no task left, and none to be restored."""
-    fit = len(people.primary.healthy) + sum(other.fit for other in people.old)
-    owed = group.proven and group.deployment.desired_count and fit < census.limits(service).lower
-    return group.gone and not owed
-
-
-def _settled(service: Service, people: Census, moves: Exchange) -> bool:
-    """Tell whether the service is exactly as desired: every task healthy, of the newest revision, none on its way."""
-    primary = people.primary
-    return (
-        not moves.starts
-        and not moves.stops
-        and not primary.lingering
-        and len(primary.healthy) == primary.living == service.desired_count
-        and all(_retires(group, people, service) for group in people.old)
-        and primary.deployment.rollout_state is not RolloutState.FAILED
-    )
-
-
-def _standing(
-    service: Service, people: Census, moves: Exchange, clock: Clock, *, settled: bool
-) -> tuple[list[Action], float | None]:
-    """Say what lasts: once when it begins, again after a long time, and anew when it comes back."""
-    primary = people.primary.deployment
-    baking = primary.rollout_state is RolloutState.IN_PROGRESS and _bakes(service, primary, clock)
-    conditions = {
-        texts.throttled(service): primary.start_failures >= _CONSISTENT_FAILURES,
-        texts.deadlocked(service): moves.deadlocked,
-        texts.protected(service, primary): bool(moves.shielded),
-        texts.steady(service): settled and not baking,
-    }
-    changes: list[Action] = []
-    due = []
-    for message, holds in conditions.items():
-        last = service.last_events.get(message)
-        if holds and (last is None or clock.now - last >= clock.timing.event_repeat):
-            changes.append(do.Event(message=message, standing=True))
-        elif holds and last is not None:
-            due.append(last + clock.timing.event_repeat)
-        elif last is not None:
-            changes.append(do.Forget(message=message))
-    return changes, min(due, default=None)
-
-
-def _bakes(service: Service, primary: Deployment, clock: Clock) -> bool:
-    bake = service.deployment_configuration.bake_time_in_minutes * 60
-    return bool(bake) and (primary.bake_started_at is None or clock.now < primary.bake_started_at + bake)
-
-
-def _unshielded(moves: Exchange) -> float | None:
-    """Tell when the first protection in the way expires."""
-    times = (task.protection_expires_at for task in moves.shielded)
-    return min((time for time in times if time is not None), default=None)
 
 
 def _dismantle(snapshot: ServiceSnapshot) -> Iterator[Action]:
