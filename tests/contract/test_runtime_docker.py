@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiodocker
@@ -11,7 +12,7 @@ import anyio
 import httpx
 import pytest
 from tests.contract.runtime_lab import docker_container, docker_lab, task
-from tests.images import TEST_IMAGE, ensure_test_image
+from tests.images import TEST_IMAGE
 
 from wherry.agent.runtime.base import ContainerState, RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.docker import DockerRuntime
@@ -238,29 +239,70 @@ async def test_what_a_user_writes_cannot_choose_the_namespace(docker, tmp_path):
         assert await fetch(spec.eni.ipv4_address) == "hello\n"
 
 
-async def test_an_engine_behind_tcp_is_honoured(docker, tmp_path):
-    await ensure_test_image(docker)
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+@asynccontextmanager
+async def engine_over_tcp():
+    """Offer the engine at a TCP port; yields its URL and how to make it go away."""
+    gone = anyio.CancelScope()
 
     async def copy(source, target):
-        with anyio.CancelScope():
-            async for data in source:
-                await target.send(data)
+        async for data in source:
+            await target.send(data)
 
     async def relay(client):
-        engine = await anyio.connect_unix(engine_url().removeprefix("unix://"))
-        async with client, engine, anyio.create_task_group() as group:
-            group.start_soon(copy, client, engine)
-            await copy(engine, client)
-            group.cancel_scope.cancel()
+        async with client, await anyio.connect_unix(engine_url().removeprefix("unix://")) as engine:
+            async with anyio.create_task_group() as group:
+                group.start_soon(copy, client, engine)
+                await copy(engine, client)
+                group.cancel_scope.cancel()
 
-    async with listener, anyio.create_task_group() as group:
-        group.start_soon(listener.serve, relay)
-        async with DockerRuntime(instance="suite-tcp", state_dir=tmp_path, url=f"tcp://127.0.0.1:{port}") as runtime:
-            assert (await runtime.capacity()).engine_version
-            assert await runtime.containers() == []
-        group.cancel_scope.cancel()
+    async def serve():
+        with gone:
+            async with listener:
+                await listener.serve(relay)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with anyio.create_task_group() as group:
+        group.start_soon(serve)
+        yield f"tcp://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}", gone.cancel
+        gone.cancel()
+
+
+async def test_an_engine_behind_tcp_is_honoured_and_its_going_away_is_noticed(tmp_path):
+    async with (
+        engine_over_tcp() as (url, leave),
+        DockerRuntime(instance="suite-tcp", state_dir=tmp_path, url=url) as runtime,
+    ):
+        assert (await runtime.capacity()).engine_version
+        assert await runtime.containers() == []
+        with pytest.raises(RuntimeFault, match="CannotStartContainerError: No such container"):
+            await runtime.start("c0ffee")
+        async with anyio.create_task_group() as group:
+            listening = anyio.Event()
+
+            async def listen():
+                events = runtime.events()
+                listening.set()
+                assert [arn async for arn in events] == []
+
+            group.start_soon(listen)
+            await listening.wait()
+            leave()
+        with pytest.raises(RuntimeUnavailableError):
+            await runtime.containers()
+
+
+async def test_a_pause_container_that_died_is_replaced_although_containers_hold_its_namespace(docker, tmp_path):
+    async with docker_lab("pause", tmp_path) as lab:
+        spec = task(docker_container(), docker_container("web", name="late"))
+        await lab.runtime.ensure_sandbox(spec)
+        await lab.runtime.start(await lab.runtime.create(spec, spec.containers[0]))
+        wanted = {"label": [f"wherry.instance={lab.runtime.instance}", "wherry.role=pause"]}
+        [pause] = await docker.containers.list(filters=wanted)
+        await pause.kill()
+        await pause.wait()
+        await lab.runtime.ensure_sandbox(spec)
+        await lab.runtime.start(await lab.runtime.create(spec, spec.containers[1]))
+        assert await fetch(spec.eni.ipv4_address) == "hello\n"
 
 
 async def test_an_engine_that_does_not_answer_is_unavailable(tmp_path):

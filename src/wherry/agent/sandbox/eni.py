@@ -10,6 +10,8 @@ import errno
 import ipaddress
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio.to_thread
@@ -37,15 +39,23 @@ _host_lock = threading.Lock()
 async def attach(eni: Eni, *, namespace: Path, link: str, alias: str) -> None:
     """Give the namespace this ENI, or whatever of it is missing.
 
-    Raises `ResourceInitializationError` if something else on the host already has the address.
+    Raises `ResourceInitializationError` if something else on the host already has the address, OSError if the kernel
+    refuses.
     """
-    await anyio.to_thread.run_sync(_attach_host_end, eni, namespace, link, alias)
-    await namespaces.within(namespace, lambda: _configure_task_end(eni))
+    with _kernel_errors():
+        await anyio.to_thread.run_sync(_attach_host_end, eni, namespace, link, alias)
+        if await namespaces.within(namespace, lambda: _configure_task_end(eni)):
+            return
+        # The link leads into a former namespace of the task, which old containers keep alive.
+        await detach(link)
+        await anyio.to_thread.run_sync(_attach_host_end, eni, namespace, link, alias)
+        await namespaces.within(namespace, lambda: _configure_task_end(eni))
 
 
 async def detach(link: str) -> None:
-    """Remove the ENI with its routes; with the last one of the host go the subnets' own routes."""
-    await anyio.to_thread.run_sync(_detach, link)
+    """Remove the ENI with its routes; with the last one of the host go the subnets' own routes. Raises OSError."""
+    with _kernel_errors():
+        await anyio.to_thread.run_sync(_detach, link)
 
 
 def listed() -> dict[str, str]:
@@ -66,6 +76,14 @@ def traffic(link: str) -> tuple[int, int]:
         return int((statistics / "tx_bytes").read_text()), int((statistics / "rx_bytes").read_text())
     except OSError:
         return 0, 0
+
+
+@contextmanager
+def _kernel_errors() -> Iterator[None]:
+    try:
+        yield
+    except NetlinkError as error:
+        raise OSError(error.code, f"netlink: {error}") from error
 
 
 def _attach_host_end(eni: Eni, namespace: Path, link: str, alias: str) -> None:
@@ -113,10 +131,14 @@ def _refuse_taken_address(netlink: IPRoute, address: str, link: str) -> None:
         )
 
 
-def _configure_task_end(eni: Eni) -> None:
+def _configure_task_end(eni: Eni) -> bool:
+    """Configure the namespace of the calling thread; false if the ENI is not in it."""
     with IPRoute() as netlink:
         netlink.link("set", index=netlink.link_lookup(ifname="lo")[0], state="up")
-        index = netlink.link_lookup(ifname=DEVICE)[0]
+        found = netlink.link_lookup(ifname=DEVICE)
+        if not found:
+            return False
+        index = found[0]
         _without_ipv6(DEVICE)
         # As in Docker's own networks: a container's user need not be root to listen on port 80.
         Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
@@ -125,6 +147,7 @@ def _configure_task_end(eni: Eni) -> None:
         netlink.neigh("replace", dst=GATEWAY, lladdr=HOST_MAC, ifindex=index, state="permanent")
         netlink.route("replace", dst=f"{GATEWAY}/32", oif=index, scope="link")
         netlink.route("replace", dst="default", gateway=GATEWAY, oif=index, prefsrc=eni.ipv4_address)
+    return True
 
 
 def _detach(link: str) -> None:
