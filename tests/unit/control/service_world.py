@@ -133,7 +133,9 @@ class ServiceWorld:
     @property
     def living(self) -> list[Task]:
         return [
-            t for t in self.tasks if t.desired_status is DesiredStatus.RUNNING and t.last_status.rank <= 3  # RUNNING
+            t
+            for t in self.tasks
+            if t.desired_status is DesiredStatus.RUNNING and t.last_status.rank <= 3  # RUNNING
         ]
 
     @property

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from tests.unit.control.service_world import ServiceWorld, bounds
 
-from wherry.model.service import RolloutState, ServiceDeploymentStatus, ServiceStatus
+from wherry.model.service import RolloutState, ServiceDeploymentStatus, ServiceStatus, ThresholdConfiguration
 from wherry.model.task import HealthStatus, Task
 
 small = st.integers(0, 5)
@@ -37,7 +37,8 @@ def happen(world: ServiceWorld, kind: str, number: int) -> None:
             low, high = PERCENTS[number % len(PERCENTS)]
             world.configure(minimum_healthy_percent=low, maximum_percent=high)
         case "breaker":
-            world.breaker(rollback=number % 2 == 0, reset_on_healthy_task=number < 6)
+            few = ThresholdConfiguration(type="COUNT", value=1 + number // 4)
+            world.breaker(rollback=number % 2 == 0, reset_on_healthy_task=number < 6, threshold_configuration=few)
         case "stop" if number < 3 and world.primary.rollout_state is RolloutState.IN_PROGRESS:
             asked = (ServiceDeploymentStatus.STOP_REQUESTED, ServiceDeploymentStatus.ROLLBACK_REQUESTED)
             primary = world.primary

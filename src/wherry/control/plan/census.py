@@ -42,9 +42,13 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """The tasks that count for one deployment. `lingering` are stopping but still RUNNING (or before) on their host."""
+    """The tasks that count for one deployment. `lingering` are stopping but still RUNNING (or before) on their host.
+
+    `revived` says that a rollback has taken its revision, and its tasks, over.
+    """
 
     deployment: Deployment
+    revived: bool = False
     starting: list[Task] = []
     healthy: list[Task] = []
     unhealthy: list[Task] = []
@@ -72,7 +76,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def proven(self) -> bool:
         """Whether its revision once served: then its tasks are replaced while they are needed."""
-        return self.deployment.rollout_state is RolloutState.COMPLETED
+        return self.deployment.rollout_state is RolloutState.COMPLETED and not self.revived
 
 
 class Census(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,11 +154,14 @@ def next_change(tasks: Iterable[Task], clock: Clock) -> float | None:
 def take(snapshot: ServiceSnapshot, clock: Clock) -> Census | None:
     """Sort the tasks; None for a service without a PRIMARY deployment."""
     visible = [d for d in snapshot.deployments if d.status is not DeploymentStatus.INACTIVE]
-    groups = {d.deployment_id: Group(deployment=d) for d in sorted(visible, key=lambda d: d.created_at)}
+    owners = rollout.owners(visible)
+    groups = {
+        d.deployment_id: Group(deployment=d, revived=owners[d.service_revision_arn] != d.deployment_id)
+        for d in sorted(visible, key=lambda d: d.created_at)
+    }
     primary = next((g for g in groups.values() if g.deployment.status is DeploymentStatus.PRIMARY), None)
     if primary is None:
         return None
-    owners = rollout.owners(visible)
     stopped = []
     for task in snapshot.tasks:
         if task.is_stopped:
