@@ -1,0 +1,124 @@
+"""The reference pages that are made of tables: `scripts/docs` writes them, a test keeps them true."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+
+from wherry.api.ecs.refused import Refused
+from wherry.api.table import TABLES
+from wherry.model.taskdef_fields import FIELDS, ROOT, Honoured
+
+HEAD = "<!-- Made by scripts/docs. Do not edit. -->\n"
+
+NOUNS = {"ecs": "Amazon ECS", "ec2": "Amazon EC2", "sts": "AWS STS"}
+
+
+def operations() -> str:
+    """Write the page of all operations: what is done, what is refused and what the refusal says."""
+    done = {service: _done(service) for service in TABLES}
+    lines = [
+        "# Operations",
+        "",
+        "Wherry answers the operations below as AWS does. Every other one is answered with a well-formed AWS error.",
+    ]
+    for service, names in done.items():
+        lines += ["", f"## {NOUNS[service]}: {len(names)} of {len(_model(service).operation_names)} done", ""]
+        lines += [f"- `{name}`" for name in names]
+        if service == "ecs":
+            lines += _refused_operations()
+    return _page(lines)
+
+
+def _refused_operations() -> list[str]:
+    refused = {name: entry for name, entry in sorted(TABLES["ecs"].items()) if isinstance(entry, Refused)}
+    lines = ["", "### Refused", "", "| Operation | Error | What it says |", "|---|---|---|"]
+    return lines + [f"| `{name}` | {entry.error.__name__} | {entry.sentence} |" for name, entry in refused.items()]
+
+
+def task_definition() -> str:
+    """Write the page of all members of RegisterTaskDefinition: honoured, or refused and why."""
+    lines = [
+        "# Task definitions, member by member",
+        "",
+        "No member is accepted and ignored: it is honoured, or RegisterTaskDefinition refuses it with ClientException",
+        "and the sentence below. A refused member may be there if it asks for nothing: an empty list, `false`, the",
+        "default.",
+        "",
+        "Check a file with `wherry validate FILE`.",
+    ]
+    for shape in _reachable(ROOT):
+        lines += ["", f"## {shape.removesuffix('Request')}", "", "| Member | Type | Honoured | |", "|---|---|---|---|"]
+        lines += list(_members(shape))
+    return _page(lines)
+
+
+def _members(shape: str) -> Iterator[str]:
+    types = _model("ecs").shape_for(shape).members
+    for name, verdict in FIELDS[shape].items():
+        if isinstance(verdict, Honoured):
+            below = f"See [{verdict.shape}](#{verdict.shape.lower()})." if verdict.shape else ""
+            yield f"| `{name}` | {_type(types[name])} | yes | {' '.join(filter(None, (below, verdict.note)))} |"
+        else:
+            yield f"| `{name}` | {_type(types[name])} | **no** | {verdict.sentence} |"
+
+
+def _reachable(shape: str) -> Iterator[str]:
+    """Name the structures in the order in which a reader meets them."""
+    yield shape
+    for verdict in FIELDS[shape].values():
+        if isinstance(verdict, Honoured) and verdict.shape is not None:
+            yield from _reachable(verdict.shape)
+
+
+def _type(shape: Any) -> str:
+    if shape.type_name == "list":
+        return f"list of {_type(shape.member)}"
+    if shape.type_name == "string" and 0 < len(shape.enum) <= 4:
+        return ", ".join(f"`{value}`" for value in shape.enum)
+    return str(shape.name if shape.type_name == "structure" else shape.type_name)
+
+
+def _done(service: str) -> list[str]:
+    return sorted(name for name, entry in TABLES[service].items() if not isinstance(entry, Refused))
+
+
+def _model(service: str) -> Any:
+    return botocore.session.get_session().get_service_model(service)
+
+
+def _page(lines: list[str]) -> str:
+    return HEAD + "\n".join(lines) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"operations.md": operations, "task-definition.md": task_definition}
+"""File name below docs/reference -> what writes it."""
+
+
+def outdated(folder: Path) -> list[str]:
+    """Name the pages in `folder` that are missing or differ from what would be written."""
+    return [
+        name for name, write in PAGES.items() if not (page := folder / name).exists() or page.read_text() != write()
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages into the folder that is given; with --check only say which ones are out of date."""
+    folder = Path(arguments[-1])
+    stale = outdated(folder)
+    if "--check" in arguments:
+        for name in stale:
+            print(f"{folder / name} is out of date: run scripts/docs.")
+        return int(bool(stale))
+    for name in stale:
+        (folder / name).write_text(PAGES[name]())
+        print(f"wrote {folder / name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,41 @@
+"""The generated reference pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wherry.api.table import TABLES
+from wherry.cli.reference import PAGES, main, operations, outdated, task_definition
+from wherry.model.taskdef_fields import FIELDS
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+
+
+def test_the_committed_pages_are_what_scripts_docs_writes() -> None:
+    assert outdated(REFERENCE) == [], "run scripts/docs"
+
+
+def test_every_operation_of_ecs_is_on_the_page_once() -> None:
+    page = operations()
+    assert [name for name in TABLES["ecs"] if page.count(f"`{name}`") != 1] == []
+
+
+def test_every_member_is_on_the_page() -> None:
+    page = task_definition()
+    for shape, members in FIELDS.items():
+        section = page.split(f"## {shape.removesuffix('Request')}\n")[1].split("\n## ")[0]
+        assert [name for name in members if section.count(f"| `{name}` |") != 1] == []
+
+
+def test_pages_are_written_where_they_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", str(tmp_path)]) == 1
+    assert not list(tmp_path.iterdir())
+    assert main([str(tmp_path)]) == 0
+    assert {page.name for page in tmp_path.iterdir()} == set(PAGES)
+    assert main(["--check", str(tmp_path)]) == 0
+    (tmp_path / "operations.md").write_text("old")
+    capsys.readouterr()
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'operations.md'}\n"
