@@ -47,30 +47,30 @@ class Aws:
         await self.store.write(defaults.seed, scope=SCOPE, vpc_cidr=None, entropy=self.ctx.entropy, now=self.now)
         return self
 
-    async def __call__(self, operation: str, *, service: str = "ecs", **params: Any) -> dict[str, Any]:
-        model = operation_model(service, operation)
+    async def __call__(self, operation: str, *, of: str = "ecs", **params: Any) -> dict[str, Any]:
+        model = operation_model(of, operation)
         report = ParamValidator().validate(params, model.input_shape)
         assert not report.has_errors(), report.generate_report()
         call = Call(
-            service=service,
+            service=of,
             operation=operation,
             params=params,
             principal=Principal(account_id=SCOPE.account_id, arn=self.principal, access_key_id="AKIATEST"),
             region=SCOPE.region,
             request_id="00000000-0000-4000-8000-000000000000",
         )
-        answer = await TABLES[service][operation](self.ctx, call)
+        answer = await TABLES[of][operation](self.ctx, call)
         if model.output_shape is not None:
             check(answer, model.output_shape, operation)
         return answer
 
     async def ec2(self, operation: str, **params: Any) -> dict[str, Any]:
-        return await self(operation, service="ec2", **params)
+        return await self(operation, of="ec2", **params)
 
-    async def refusal(self, operation: str, *, service: str = "ecs", **params: Any) -> tuple[str, str]:
+    async def refusal(self, operation: str, *, of: str = "ecs", **params: Any) -> tuple[str, str]:
         """Return the code and message of the error that the operation must end with."""
         with pytest.raises(ApiError) as caught:
-            await self(operation, service=service, **params)
+            await self(operation, of=of, **params)
         return caught.value.code, caught.value.message
 
 
