@@ -67,7 +67,14 @@ engine_start() {
 # Register the OCI runtime "wherry" with the engine. Argument: a python that has Wherry installed.
 # An engine that cannot be told runs tasks all the same, with a pause container each; so that is no failure.
 engine_register() {
-    "$1" -m wherry.agent.runtime.registration
+    "$1" -m wherry.agent.runtime.registration || return 1
+    # The engine reloads in its own time; whoever starts an agent next should find the runtime there.
+    engine_tries=0
+    until docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q '"wherry"'; do
+        engine_tries=$((engine_tries + 1))
+        [ "$engine_tries" -lt 10 ] || break
+        sleep 0.2
+    done
 }
 
 # All of it: install, start, register. Argument: a python that has Wherry installed.

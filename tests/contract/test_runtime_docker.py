@@ -249,11 +249,11 @@ async def engine_over_tcp():
             await target.send(data)
 
     async def relay(client):
-        async with client, await anyio.connect_unix(engine_url().removeprefix("unix://")) as engine:
-            async with anyio.create_task_group() as group:
-                group.start_soon(copy, client, engine)
-                await copy(engine, client)
-                group.cancel_scope.cancel()
+        engine = await anyio.connect_unix(engine_url().removeprefix("unix://"))
+        async with client, engine, anyio.create_task_group() as group:
+            group.start_soon(copy, client, engine)
+            await copy(engine, client)
+            group.cancel_scope.cancel()
 
     async def serve():
         with gone:
