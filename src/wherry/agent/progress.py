@@ -92,7 +92,7 @@ def learn(assignment: Assignment, observed: Iterable[Observed], *, busy: Collect
         if (one := seen.get(spec.name)) is not None:
             containers[spec.name] = _learn_present(before, one, busy=spec.name in busy)
         elif before.runtime_id and spec.name not in busy and assignment.told.stopped_at is None:
-            containers[spec.name] = _learn_absent(before)
+            containers[spec.name] = _learn_absent(before, stopping=assignment.stopping)
     return assignment if containers == assignment.containers else replace(assignment, containers=containers)
 
 
@@ -113,12 +113,12 @@ def _learn_present(memory: ContainerMemory, observed: Observed, *, busy: bool) -
     )
 
 
-def _learn_absent(memory: ContainerMemory) -> ContainerMemory:
+def _learn_absent(memory: ContainerMemory, *, stopping: bool) -> ContainerMemory:
     """Draw the conclusion from a container that was there and is not: somebody removed it."""
     if memory.end is not None or memory.fault is not None:
         return memory
     if memory.started_at is None:
-        return replace(memory, fault=VANISHED)
+        return memory if stopping else replace(memory, fault=VANISHED)
     return replace(memory, end=End(code=None, reason=VANISHED.reason))
 
 

@@ -1,0 +1,211 @@
+"""The agent: one task group that carries the tasks through, and keeps the links to the control plane.
+
+The two halves meet in the roster only. Tasks go on when the links are down, from the first moment: registration comes
+after the runners have started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from wherry import __version__
+from wherry.agent import registration
+from wherry.agent.backoff import Backoff
+from wherry.agent.journal import Journal
+from wherry.agent.link.acs import AcsSession
+from wherry.agent.link.base import Channel, ControlPlane, RefusedError, UnreachableError
+from wherry.agent.link.session import Conversation, keep_open
+from wherry.agent.link.tcs import TcsSession
+from wherry.agent.registration import Host
+from wherry.agent.roster import Roster
+from wherry.agent.runner import Surroundings
+from wherry.agent.runtime.base import Capacity, PullBehavior, Runtime, RuntimeUnavailableError
+from wherry.agent.spec import Struct
+from wherry.model.arn import FARGATE_POOL, cluster_name_of
+from wherry.model.ids import Entropy
+
+log = structlog.get_logger()
+
+
+class AgentOptions(Struct, frozen=True):
+    """What an agent is told. Times in seconds, CPU in units, memory in MiB; None: all that the host has."""
+
+    cpu: int | None = None
+    memory: int | None = None
+    reserved_memory: int = 0
+    availability_zones: tuple[str, ...] = ()
+    pull_behavior: PullBehavior = PullBehavior.DEFAULT
+    stop_timeout: float = 30
+    telemetry: float = 20
+    sweep: float = 30
+    cleanup_wait: float = 0
+
+
+class _Identity(Struct, frozen=True):
+    """Who the agent is to the control plane."""
+
+    instance_arn: str
+    cluster_arn: str
+
+
+class _Links:
+    """The agent's standing with the control plane: its identity, and the channels opened in its name."""
+
+    def __init__(self, around: Surroundings, options: AgentOptions) -> None:
+        self._around = around
+        self._options = options
+        self._host: Host | None = None
+        self.identity = _Identity(instance_arn="", cluster_arn="")
+        self._credentials_sent = False
+
+    async def register(self) -> None:
+        """Register until it is taken: again under the ARN of old, under a new one if that is not known any more."""
+        host = await self._measure()
+        journal, backoff = self._around.journal, Backoff(1, 30, 1.3, self._around.entropy)
+        known = journal.instance_arn
+        while True:
+            request = registration.request(
+                host,
+                cluster=FARGATE_POOL,
+                version=__version__,
+                instance_arn=known,
+                zones=self._options.availability_zones,
+            )
+            try:
+                answer = await self._around.control_plane.call("RegisterContainerInstance", request)
+                break
+            except RefusedError as error:
+                log.warning("registration_refused", instance=known, error=str(error))
+                known = None if error.final else known
+            except UnreachableError as error:
+                log.warning("control_plane_unreachable", error=str(error))
+            await anyio.sleep(backoff.pause())
+        arn: str = answer["containerInstance"]["containerInstanceArn"]
+        journal.set_instance(arn)
+        prefix = arn.split(":container-instance/", 1)[0]
+        self.identity = _Identity(instance_arn=arn, cluster_arn=f"{prefix}:cluster/{cluster_name_of(arn)}")
+        log.info("registered", instance=arn, cpu=host.cpu, memory=host.memory)
+
+    async def _measure(self) -> Host:
+        if self._host is None:
+            options = self._options
+            capacity = await _capacity(self._around)
+            self._host = registration.host(
+                capacity, cpu=options.cpu, memory=options.memory, reserved_memory=options.reserved_memory
+            )
+        return self._host
+
+    async def dial_acs(self) -> Channel:
+        """Open ACS."""
+        endpoints = await self._discover()
+        host, identity = await self._measure(), self.identity
+        query = {
+            "agentHash": "wherry",
+            "agentVersion": __version__,
+            "clusterArn": identity.cluster_arn,
+            "containerInstanceArn": identity.instance_arn,
+            "dockerVersion": registration.docker_version(host),
+            "protocolVersion": "2",
+            "sendCredentials": "false" if self._credentials_sent else "true",
+            "seqNum": "1",
+        }
+        channel = await self._around.control_plane.connect(endpoints["endpoint"], query)
+        self._credentials_sent = True
+        return channel
+
+    async def dial_tcs(self) -> Channel:
+        """Open TCS."""
+        endpoints = await self._discover()
+        host, identity = await self._measure(), self.identity
+        query = {
+            "agentHash": "wherry",
+            "agentVersion": __version__,
+            "cluster": identity.cluster_arn,
+            "containerInstance": identity.instance_arn,
+            "dockerVersion": registration.docker_version(host),
+        }
+        return await self._around.control_plane.connect(endpoints["telemetryEndpoint"], query)
+
+    async def _discover(self) -> dict[str, str]:
+        parameters = {"containerInstance": self.identity.instance_arn, "cluster": self.identity.cluster_arn}
+        return await self._around.control_plane.call("DiscoverPollEndpoint", parameters)
+
+
+async def run_agent(
+    *,
+    runtime: Runtime,
+    control_plane: ControlPlane,
+    journal: Journal,
+    options: AgentOptions,
+    clock: Callable[[], float],
+    entropy: Entropy,
+    task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run an agent until cancelled; its tasks then run on, and the next agent with this journal adopts them.
+
+    `task_status` is told the container instance's ARN once the agent has registered. `clock` tells epoch seconds.
+    Raises `JournalError`.
+    """
+    around = Surroundings(
+        runtime=runtime,
+        control_plane=control_plane,
+        journal=journal,
+        clock=clock,
+        entropy=entropy,
+        pull_behavior=options.pull_behavior,
+        sweep=options.sweep,
+        cleanup_wait=options.cleanup_wait,
+    )
+    roster = Roster(around, stop_timeout=options.stop_timeout)
+    links = _Links(around, options)
+
+    async def acs(conversation: Conversation) -> None:
+        session = AcsSession(
+            conversation.channel,
+            roster=roster,
+            journal=journal,
+            cluster=links.identity.cluster_arn,
+            instance_arn=links.identity.instance_arn,
+            entropy=entropy,
+        )
+        await session.run(conversation)
+
+    async def tcs(conversation: Conversation) -> None:
+        session = TcsSession(
+            conversation.channel,
+            roster=roster,
+            runtime=runtime,
+            cluster=links.identity.cluster_arn,
+            instance_arn=links.identity.instance_arn,
+            every=options.telemetry,
+            clock=clock,
+            entropy=entropy,
+        )
+        await session.run(conversation)
+
+    async def nothing() -> None:
+        """ACS sees it as well, and registers; TCS only waits for that."""
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(roster.run)
+        await links.register()
+        task_status.started(links.identity.instance_arn)
+        keep = partial(keep_open, entropy=entropy)
+        group.start_soon(partial(keep, "acs", links.dial_acs, acs, on_inactive=links.register))
+        group.start_soon(partial(keep, "tcs", links.dial_tcs, tcs, on_inactive=nothing))
+
+
+async def _capacity(around: Surroundings) -> Capacity:
+    """Ask the engine until it answers."""
+    backoff = Backoff(0.5, 10, 2, around.entropy)
+    while True:
+        try:
+            return await around.runtime.capacity()
+        except RuntimeUnavailableError as error:
+            log.warning("engine_unavailable", error=str(error))
+            await anyio.sleep(backoff.pause())

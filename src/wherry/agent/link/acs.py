@@ -1,0 +1,128 @@
+"""ACS: the control plane says what this host is to run, the agent acknowledges what it has written down.
+
+Reference §15.2; semantics after aws/amazon-ecs-agent ecs-agent/acs/session.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import structlog
+
+from wherry.agent.backoff import fraction
+from wherry.agent.journal import Journal
+from wherry.agent.link.base import Channel
+from wherry.agent.link.session import Conversation
+from wherry.agent.roster import Roster
+from wherry.model import payload
+from wherry.model.ids import Entropy
+from wherry.model.payload import Message
+
+log = structlog.get_logger()
+
+SILENCE = 60.0
+"""Seconds without any frame after which the agent hangs up, and as many again by chance."""
+LIFETIME = 1800.0
+"""Seconds after which the agent connects anew, and up to five minutes more by chance."""
+
+
+class AcsSession:
+    """One conversation on ACS, speaking for one container instance."""
+
+    def __init__(
+        self, channel: Channel, *, roster: Roster, journal: Journal, cluster: str, instance_arn: str, entropy: Entropy
+    ) -> None:
+        """Converse on `channel` as `instance_arn` of the cluster (an ARN too)."""
+        self._channel = channel
+        self._roster = roster
+        self._journal = journal
+        self._cluster = cluster
+        self._instance_arn = instance_arn
+        self._entropy = entropy
+        self._asked = ""
+
+    async def run(self, conversation: Conversation) -> None:
+        """Converse until either side hangs up."""
+        with anyio.move_on_after(LIFETIME + fraction(self._entropy) * 300):
+            while True:
+                frame: dict[str, Any] | None = None
+                with anyio.move_on_after(SILENCE * (1 + fraction(self._entropy))):
+                    frame = await self._channel.receive()
+                if frame is None:
+                    log.warning("control_plane_silent", instance=self._instance_arn)
+                    return
+                conversation.heard = True
+                if not await self._take(frame):
+                    return
+
+    async def _take(self, frame: dict[str, Any]) -> bool:
+        """Take one frame; False ends the conversation."""
+        try:
+            message = payload.decode(frame)
+        except payload.ProtocolError as error:
+            await self._refuse(frame, str(error))
+            return True
+        match message:
+            case payload.PayloadMessage():
+                await self._on_payload(message)
+            case payload.HeartbeatMessage():
+                await self._send(payload.HeartbeatAckRequest(message_id=message.message_id))
+            case payload.TaskManifestMessage():
+                await self._on_manifest(message)
+            case payload.TaskStopVerificationAck() if message.message_id == self._asked:
+                self._roster.stop(task.task_arn for task in message.stop_tasks)
+            case payload.CloseMessage():
+                log.info("control_plane_closes", reason=message.message)
+                return False
+            case _:
+                log.info("message_ignored", type=frame.get("type"))
+        return True
+
+    async def _on_payload(self, message: payload.PayloadMessage) -> None:
+        if message.container_instance_arn != self._instance_arn:
+            await self._nack(message.message_id, f"this is {self._instance_arn}")
+            return
+        self._roster.assign(message.tasks)
+        await self._ack(message.message_id)
+
+    async def _on_manifest(self, message: payload.TaskManifestMessage) -> None:
+        """Compare with what runs here; what is too much is asked about before it is stopped."""
+        if message.container_instance_arn != self._instance_arn or message.timeline <= self._journal.timeline:
+            log.info("manifest_is_old", timeline=message.timeline)
+            return
+        self._journal.set_timeline(message.timeline)
+        await self._ack(message.message_id)
+        self._roster.clear_leftovers(message.tasks)
+        candidates = tuple(
+            payload.StopCandidate(task_arn=stray.arn, task_cluster_arn=stray.spec.cluster)
+            for stray in self._roster.strays(message.tasks)
+        )
+        if candidates:
+            self._asked = message.message_id
+            await self._send(
+                payload.TaskStopVerificationMessage(message_id=message.message_id, stop_candidates=candidates)
+            )
+
+    async def _refuse(self, frame: dict[str, Any], reason: str) -> None:
+        """Refuse a frame that cannot be read, if it says at least which it is."""
+        body = frame.get("message")
+        message_id = body.get("messageId") if isinstance(body, dict) else None
+        log.warning("message_malformed", type=frame.get("type"), error=reason)
+        if isinstance(message_id, str):
+            await self._nack(message_id, reason)
+
+    async def _ack(self, message_id: str) -> None:
+        await self._send(
+            payload.AckRequest(message_id=message_id, cluster=self._cluster, container_instance=self._instance_arn)
+        )
+
+    async def _nack(self, message_id: str, reason: str) -> None:
+        await self._send(
+            payload.NackRequest(
+                message_id=message_id, reason=reason, cluster=self._cluster, container_instance=self._instance_arn
+            )
+        )
+
+    async def _send(self, message: Message) -> None:
+        await self._channel.send(payload.encode(message))

@@ -1,0 +1,58 @@
+"""What the agent needs of a control plane, whatever carries it: calls, and channels of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class UnreachableError(Exception):
+    """No answer, or none that says anything about the request: try again later."""
+
+
+class RefusedError(Exception):
+    """The control plane answered with an AWS error: `code` is its name."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """Take the error's name and text."""
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+    @property
+    def final(self) -> bool:
+        """Whether the same request will never be taken, as the stock agent judges it (others may be mended)."""
+        return self.code in {"ClientException", "InvalidParameterException", "ClusterNotFoundException"}
+
+    @property
+    def inactive(self) -> bool:
+        """Whether the control plane does not know this container instance (any more)."""
+        return self.code == "InactiveInstanceException"
+
+
+class Channel(Protocol):
+    """Carries JSON objects. Once closed it raises anyio's `EndOfStream` on receive, `ClosedResourceError` on send."""
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """Send one frame."""
+        ...
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next frame."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close both directions; closing twice is fine."""
+        ...
+
+
+class ControlPlane(Protocol):
+    """One control plane. Both methods raise `UnreachableError` and `RefusedError`."""
+
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out an ECS operation; members are named as AWS names them."""
+        ...
+
+    async def connect(self, endpoint: str, query: Mapping[str, str]) -> Channel:
+        """Open the websocket `ws` under an endpoint that DiscoverPollEndpoint named (http or https)."""
+        ...

@@ -1,0 +1,126 @@
+"""A control plane over HTTP and websockets, every request signed (Signature Version 4). Needs asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+import anyio
+import msgspec
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from wherry.agent.link.base import Channel, RefusedError, UnreachableError
+
+SERVICE = "ecs"
+TARGET = "AmazonEC2ContainerServiceV20141113"
+ANSWER_TIMEOUT = 60.0
+HANDSHAKE_TIMEOUT = 30.0
+MAX_FRAME = 16 * 1024 * 1024
+
+
+class RemoteControlPlane:
+    """The control plane at a URL; an async context manager. See `wherry.agent.link.base.ControlPlane`."""
+
+    def __init__(self, url: str, *, region: str, credentials: Credentials) -> None:
+        """Speak to `url` (http or https), signing with `credentials` for `region`."""
+        self._url = url.rstrip("/") + "/"
+        self._region = region
+        self._credentials = credentials
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connection pool."""
+        await self._session.close()
+
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out an ECS operation by AWS JSON 1.1."""
+        body = msgspec.json.encode(parameters)
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{TARGET}.{operation}"}
+        signed = self._sign("POST", self._url, headers, body)
+        try:
+            async with self._session.post(self._url, data=body, headers=signed) as response:
+                answer, status = await response.read(), response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnreachableError(f"{self._url}: {error or type(error).__name__}") from error
+        decoded = _object(answer)
+        if status == 200 and decoded is not None:
+            return decoded
+        raise _refusal(decoded, status, where=self._url)
+
+    async def connect(self, endpoint: str, query: Mapping[str, str]) -> Channel:
+        """Open a websocket by a signed upgrade."""
+        url = f"{endpoint.rstrip('/')}/ws?{urlencode(query, quote_via=quote)}"
+        headers = self._sign("GET", url, {}, b"")
+        try:
+            connection = await connect(
+                "ws" + url.removeprefix("http"),
+                additional_headers=headers,
+                open_timeout=HANDSHAKE_TIMEOUT,
+                max_size=MAX_FRAME,
+                proxy=None,
+            )
+        except InvalidStatus as error:
+            response = error.response
+            raise _refusal(_object(bytes(response.body or b"")), response.status_code, where=endpoint) from error
+        except (InvalidHandshake, InvalidURI, TimeoutError, OSError, EOFError) as error:
+            raise UnreachableError(f"{endpoint}: {error or type(error).__name__}") from error
+        return _WebSocketChannel(connection)
+
+    def _sign(self, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        request = AWSRequest(method=method, url=url, headers={"Host": urlsplit(url).netloc, **headers}, data=body)
+        SigV4Auth(self._credentials, SERVICE, self._region).add_auth(request)
+        return {name: value for name, value in request.headers.items() if name != "Host"}
+
+
+class _WebSocketChannel:
+    """Frames of a websocket as JSON texts."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        try:
+            await self._connection.send(msgspec.json.encode(frame).decode())
+        except ConnectionClosed as error:
+            raise anyio.ClosedResourceError from error
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next frame; what is no JSON object ends the stream, as a broken peer deserves."""
+        try:
+            text = await self._connection.recv()
+        except ConnectionClosed as error:
+            raise anyio.EndOfStream from error
+        frame = _object(text.encode() if isinstance(text, str) else text)
+        if frame is None:
+            raise anyio.EndOfStream
+        return frame
+
+    async def aclose(self) -> None:
+        await self._connection.close()
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+
+
+def _refusal(answer: dict[str, Any] | None, status: int, *, where: str) -> UnreachableError | RefusedError:
+    """Read an error as the API gives it, or as ACS does: {"type": NAME, "message": {"message": TEXT}}."""
+    name = (answer or {}).get("__type") or (answer or {}).get("type")
+    if answer is None or not isinstance(name, str) or status >= 500:
+        return UnreachableError(f"{where}: HTTP {status}")
+    message = answer.get("message") or answer.get("Message") or ""
+    text = message.get("message", "") if isinstance(message, dict) else message
+    return RefusedError(name.rpartition("#")[2], str(text))

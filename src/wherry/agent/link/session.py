@@ -1,0 +1,64 @@
+"""Keeping a channel open: dial, converse, pause, dial again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import structlog
+
+from wherry.agent.backoff import Backoff
+from wherry.agent.link.base import Channel, RefusedError, UnreachableError
+from wherry.model.ids import Entropy
+from wherry.model.payload import ProtocolError
+
+log = structlog.get_logger()
+
+
+class Conversation:
+    """One use of a channel; `heard` is set by the first frame, which proves that somebody is there."""
+
+    def __init__(self, channel: Channel) -> None:
+        """Begin on an open channel."""
+        self.channel = channel
+        self.heard = False
+
+
+async def keep_open(
+    name: str,
+    dial: Callable[[], Awaitable[Channel]],
+    converse: Callable[[Conversation], Awaitable[None]],
+    *,
+    on_inactive: Callable[[], Awaitable[None]],
+    entropy: Entropy,
+) -> None:
+    """Converse over one channel after the other until cancelled.
+
+    A conversation that ends after something was heard is taken up again at once; failures pause 0.25 s to 2 min, times
+    1.5 (as the stock agent). `on_inactive` is called when the control plane does not know this instance.
+    """
+    backoff = Backoff(0.25, 120, 1.5, entropy)
+    while True:
+        try:
+            conversation = Conversation(await dial())
+        except (UnreachableError, RefusedError) as error:
+            pause = backoff.pause()
+            log.warning("link_failed", link=name, error=str(error), retry_in=round(pause, 2))
+            if isinstance(error, RefusedError) and error.inactive:
+                await on_inactive()
+            await anyio.sleep(pause)
+            continue
+        log.info("link_open", link=name)
+        try:
+            await converse(conversation)
+        except* (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            log.info("link_closed", link=name)
+        except* ProtocolError as errors:
+            log.warning("link_protocol_error", link=name, error=str(errors.exceptions[0]))
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+                await conversation.channel.aclose()
+        if conversation.heard:
+            backoff.reset()
+        else:
+            await anyio.sleep(backoff.pause())

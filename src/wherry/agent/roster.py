@@ -1,0 +1,171 @@
+"""All tasks of this host: who is assigned, a runner for each, and what is left over from nobody.
+
+Whatever changes an assignment from outside is written to the journal first, and synchronously: between a payload and
+its acknowledgement there is no moment at which a crash loses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import cast
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+from msgspec.structs import replace
+
+from wherry.agent.assignments import desired_status, take_on
+from wherry.agent.backoff import Backoff
+from wherry.agent.memory import Assignment, Told
+from wherry.agent.progress import View
+from wherry.agent.runner import Runner, Surroundings
+from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
+from wherry.model.payload import ManifestTask, PayloadTask
+from wherry.model.task import DesiredStatus
+
+log = structlog.get_logger()
+
+REMEMBER_FINISHED = 24 * 3600.0
+"""How long a finished task is known, in seconds: a late copy of its payload must not run it again."""
+
+
+class Roster:
+    """The assignments of one agent. `run` must be running for anything to happen to them."""
+
+    def __init__(self, around: Surroundings, *, stop_timeout: float) -> None:
+        """Read the journal; `stop_timeout` in seconds holds for containers that name none."""
+        self.health_changed = anyio.Event()
+        self._around = around
+        self._stop_timeout = stop_timeout
+        self._runners: dict[str, Runner] = {}
+        self._health: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._manifest: frozenset[str] | None = None
+        self._manifest_came = anyio.Event()
+        self._group: TaskGroup | None = None
+        around.journal.forget_finished(before=around.clock() - REMEMBER_FINISHED)
+        known = around.journal.assignments()
+        self._finished = {one.arn: one for one in known if one.finished_at is not None}
+        for one in known:
+            if one.finished_at is None:
+                self._runners[one.arn] = self._runner(one)
+
+    async def run(self) -> None:
+        """Carry all assignments through until cancelled."""
+        async with anyio.create_task_group() as group:
+            self._group = group
+            for runner in list(self._runners.values()):
+                group.start_soon(self._carry, runner)
+            group.start_soon(self._listen)
+            group.start_soon(self._clear_leftovers)
+
+    def assign(self, tasks: Iterable[PayloadTask]) -> None:
+        """Take on what a payload brings; on return it is in the journal."""
+        changed = [assignment for task in tasks if (assignment := self._changed(task)) is not None]
+        self._around.journal.save(changed)
+        for assignment in changed:
+            if (runner := self._runners.get(assignment.arn)) is not None:
+                runner.change(assignment)
+                continue
+            self._finished.pop(assignment.arn, None)
+            self._runners[assignment.arn] = runner = self._runner(assignment)
+            if self._group is not None:
+                self._group.start_soon(self._carry, runner)
+
+    def stop(self, task_arns: Iterable[str]) -> None:
+        """Stop tasks; on return that is in the journal. Unknown ones are left alone."""
+        runners = [self._runners[arn] for arn in task_arns if arn in self._runners]
+        changed = [(runner, replace(runner.assignment, desired=DesiredStatus.STOPPED)) for runner in runners]
+        self._around.journal.save(assignment for _, assignment in changed)
+        for runner, assignment in changed:
+            runner.change(assignment)
+
+    def strays(self, manifest: Iterable[ManifestTask]) -> list[Assignment]:
+        """List the tasks that run here and that the manifest lacks, or has as stopped."""
+        wanted = {task.task_arn for task in manifest if task.desired_status == DesiredStatus.RUNNING}
+        running = (runner.assignment for runner in self._runners.values())
+        return [one for one in running if one.arn not in wanted and one.desired is DesiredStatus.RUNNING]
+
+    def clear_leftovers(self, manifest: Iterable[ManifestTask]) -> None:
+        """Remove containers and sandboxes of this agent that neither journal nor manifest knows, soon."""
+        self._manifest = frozenset(task.task_arn for task in manifest)
+        self._manifest_came.set()
+
+    def views(self) -> list[View]:
+        """List the last look at each task."""
+        return [runner.view for runner in self._runners.values() if runner.view is not None]
+
+    def _changed(self, task: PayloadTask) -> Assignment | None:
+        """Work out what a task of a payload means: something new, a stop, or nothing."""
+        runner = self._runners.get(task.arn)
+        if runner is not None:
+            known = runner.assignment
+            if desired_status(task) is DesiredStatus.RUNNING or known.desired is DesiredStatus.STOPPED:
+                return None
+            return replace(known, desired=DesiredStatus.STOPPED)
+        if (finished := self._finished.get(task.arn)) is not None:
+            # It is over, and the control plane does not seem to know: tell it again, run nothing.
+            return replace(finished, desired=DesiredStatus.STOPPED, told=Told(), finished_at=None)
+        return take_on(task, stop_timeout=self._stop_timeout)
+
+    def _runner(self, assignment: Assignment) -> Runner:
+        return Runner(assignment, self._around, on_view=self._on_view)
+
+    async def _carry(self, runner: Runner) -> None:
+        await runner.run()
+        assignment = runner.assignment
+        del self._runners[assignment.arn]
+        self._health.pop(assignment.arn, None)
+        self._finished[assignment.arn] = assignment
+        horizon = self._around.clock() - REMEMBER_FINISHED
+        self._finished = {arn: one for arn, one in self._finished.items() if (one.finished_at or 0) >= horizon}
+
+    def _on_view(self, view: View) -> None:
+        checked = tuple((c.name, c.health.value) for c in view.containers if c.spec.health_check is not None)
+        if checked and self._health.get(view.assignment.arn) != checked:
+            self._health[view.assignment.arn] = checked
+            self.health_changed.set()
+            self.health_changed = anyio.Event()
+
+    async def _listen(self) -> None:
+        """Pass the engine's hints on; an engine that is back has everything looked at."""
+        backoff = Backoff(0.5, 10, 2, self._around.entropy)
+        while True:
+            for runner in list(self._runners.values()):
+                runner.wake()
+            try:
+                async for arn in self._around.runtime.events():
+                    backoff.reset()
+                    if arn in self._runners:
+                        self._runners[arn].wake()
+            except RuntimeUnavailableError as error:
+                log.warning("engine_events_lost", error=str(error))
+            await anyio.sleep(backoff.pause())
+
+    async def _clear_leftovers(self) -> None:
+        backoff = Backoff(1, 30, 2, self._around.entropy)
+        while True:
+            await self._manifest_came.wait()
+            manifest = cast("frozenset[str]", self._manifest)
+            self._manifest_came = anyio.Event()
+            try:
+                await self._clear(manifest)
+                backoff.reset()
+            except (RuntimeUnavailableError, RuntimeFault) as error:
+                log.warning("leftovers_wait", error=str(error))
+                await anyio.sleep(backoff.pause())
+                self._manifest_came.set()
+
+    async def _clear(self, manifest: Collection[str]) -> None:
+        """Remove what nobody knows; asked again before each act, for a payload may have come meanwhile."""
+        runtime = self._around.runtime
+        for container in await runtime.containers():
+            if container.task_arn not in manifest and container.task_arn not in self._runners:
+                log.warning("leftover_container", task=container.task_arn, container=container.name)
+                await runtime.stop(container.runtime_id, timeout=self._stop_timeout)
+                await runtime.remove(container.runtime_id)
+        listed = {arn.rsplit("/", 1)[-1] for arn in manifest}
+        for task_id in await runtime.sandboxes():
+            known = listed | {arn.rsplit("/", 1)[-1] for arn in self._runners}
+            if task_id not in known:
+                log.warning("leftover_sandbox", task_id=task_id)
+                await runtime.remove_sandbox(task_id, None)

@@ -1,0 +1,248 @@
+"""One task: observe, learn, decide, do, until nothing of it is left.
+
+The runner decides nothing itself. Whatever wakes it (an event, a payload, a finished step, a timer) it looks anew and
+asks `steps` what can be done now. Steps run side by side, at most one for each container; one that is not planned any
+more is abandoned where that is harmless (a pull, a report), and waited for where it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+from msgspec.structs import replace
+
+from wherry.agent import dependencies, progress, reports, steps
+from wherry.agent.backoff import Backoff
+from wherry.agent.journal import Journal
+from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
+from wherry.agent.memory import Assignment, Fault
+from wherry.agent.progress import View
+from wherry.agent.reports import Report
+from wherry.agent.runtime.base import PullBehavior, Runtime, RuntimeFault, RuntimeUnavailableError
+from wherry.agent.spec import ContainerSpec, Struct
+from wherry.agent.steps import Plan, Step
+from wherry.model.ids import Entropy
+
+log = structlog.get_logger()
+
+_TASK = "\0task"
+_REPORT = "\0report"
+
+
+class Surroundings(Struct, frozen=True):
+    """What every runner of an agent shares. Times in seconds; `clock` tells epoch seconds."""
+
+    runtime: Runtime
+    control_plane: ControlPlane
+    journal: Journal
+    clock: Callable[[], float]
+    entropy: Entropy
+    pull_behavior: PullBehavior = PullBehavior.DEFAULT
+    sweep: float = 30
+    cleanup_wait: float = 0
+
+
+class _Doing:
+    """A step in progress."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.scope = anyio.CancelScope()
+
+
+class Runner:
+    """Carries one assignment through; `view` is the last look at it."""
+
+    def __init__(
+        self, assignment: Assignment, around: Surroundings, *, on_view: Callable[[View], None] = lambda _: None
+    ) -> None:
+        """Take what is to be carried through; `on_view` is called after each look."""
+        self.assignment = assignment
+        self.view: View | None = None
+        self._around = around
+        self._on_view = on_view
+        self._woken = anyio.Event()
+        self._doing: dict[str, _Doing] = {}
+        self._backoffs: dict[str, Backoff] = {}
+        self._sandboxed = False
+
+    def wake(self) -> None:
+        """Have another look soon."""
+        self._woken.set()
+
+    def change(self, assignment: Assignment) -> None:
+        """Take over a changed assignment that has been written to the journal."""
+        self.assignment = assignment
+        self.wake()
+
+    async def run(self) -> None:
+        """Run until the assignment is finished."""
+        turns = self._backoff()
+        async with anyio.create_task_group() as group:
+            while self.assignment.finished_at is None:
+                self._woken = anyio.Event()
+                try:
+                    plan = await self._look()
+                    for step in plan.steps:
+                        self._begin(group, step)
+                    turns.reset()
+                    pause = self._pause(plan)
+                except RuntimeUnavailableError as error:
+                    pause = turns.pause()
+                    log.warning("engine_unavailable", task=self.assignment.arn, error=str(error))
+                except Exception:
+                    pause = turns.pause()
+                    log.exception("task_runner_failed", task=self.assignment.arn, retry_in=pause)
+                with anyio.move_on_after(pause):
+                    await self._woken.wait()
+            group.cancel_scope.cancel()
+
+    async def _look(self) -> Plan:
+        """Observe, remember what that tells, and plan."""
+        around = self._around
+        busy = frozenset(self._doing)
+        observed = await around.runtime.containers_of(self.assignment.arn)
+        # What was done meanwhile may not show in the observation: it counts as in progress until the next one.
+        busy |= frozenset(self._doing)
+        self._remember(progress.learn(self.assignment, observed, busy=busy))
+        named = frozenset(container.name for container in self.assignment.spec.containers)
+        view = progress.look(self.assignment, observed, busy=busy & named)
+        now = around.clock()
+        settled = dependencies.settle(view, now=now)
+        if settled is not self.assignment:
+            self._remember(settled)
+            view = progress.look(self.assignment, observed, busy=busy & named)
+        self.view = view
+        self._on_view(view)
+        plan = steps.next_steps(view, now=now, sandboxed=self._sandboxed, cleanup_wait=around.cleanup_wait)
+        self._abandon(plan)
+        return replace(plan, steps=tuple(step for step in plan.steps if _key(step) not in busy))
+
+    def _pause(self, plan: Plan) -> float:
+        if plan.wake_at is None:
+            return self._around.sweep
+        return max(0.0, min(self._around.sweep, plan.wake_at - self._around.clock()))
+
+    def _abandon(self, plan: Plan) -> None:
+        for doing in self._doing.values():
+            if isinstance(doing.step, steps.PullImage | steps.Tell) and doing.step not in plan.steps:
+                doing.scope.cancel()
+
+    def _begin(self, group: TaskGroup, step: Step) -> None:
+        doing = self._doing[_key(step)] = _Doing(step)
+        group.start_soon(self._carry_out, doing)
+
+    async def _carry_out(self, doing: _Doing) -> None:
+        """Do one step. Its key stays taken while a failed one pauses, so that it is not tried sooner."""
+        key = _key(doing.step)
+        backoff = self._backoffs.setdefault(key, self._backoff())
+        with doing.scope:
+            try:
+                await self._do(doing.step)
+                backoff.reset()
+            except RuntimeFault as fault:
+                if not self._fail(doing.step, fault):
+                    log.warning(
+                        "step_failed", task=self.assignment.arn, step=type(doing.step).__name__, error=str(fault)
+                    )
+                    await anyio.sleep(backoff.pause())
+            except (RuntimeUnavailableError, UnreachableError) as error:
+                log.warning("step_waits", task=self.assignment.arn, step=type(doing.step).__name__, error=str(error))
+                await anyio.sleep(backoff.pause())
+            except Exception:
+                log.exception("step_crashed", task=self.assignment.arn, step=type(doing.step).__name__)
+                await anyio.sleep(backoff.pause())
+        del self._doing[key]
+        self.wake()
+
+    async def _do(self, step: Step) -> None:
+        runtime = self._around.runtime
+        match step:
+            case steps.EnsureSandbox():
+                await runtime.ensure_sandbox(self.assignment.spec)
+                self._sandboxed = True
+                self._remember(replace(self.assignment, attached=True))
+            case steps.PullImage(container=container):
+                await self._pull(container)
+            case steps.CreateContainer(container=container):
+                await runtime.create(self.assignment.spec, container)
+            case steps.StartContainer(runtime_id=runtime_id):
+                await runtime.start(runtime_id)
+            case steps.StopContainer(runtime_id=runtime_id, timeout=timeout):
+                await runtime.stop(runtime_id, timeout=timeout)
+            case steps.Tell(report=report):
+                await self._tell(report)
+            case steps.RemoveSandbox():
+                await runtime.remove_sandbox(self.assignment.arn, self.assignment.spec.eni)
+                self._remember(replace(self.assignment, detached=True))
+            case steps.RemoveContainer(runtime_id=runtime_id):
+                await runtime.remove(runtime_id)
+            case steps.Finish():
+                self._remember(replace(self.assignment, finished_at=self._around.clock()))
+            case _:
+                assert_never(step)
+
+    async def _pull(self, container: ContainerSpec) -> None:
+        clock = self._around.clock
+        self._note(container.name, pull_started_at=self.assignment.memory(container.name).pull_started_at or clock())
+        image = await self._around.runtime.pull(container.image, self._around.pull_behavior)
+        self._note(container.name, pulled=True, pull_stopped_at=clock(), image_digest=image.digest)
+
+    async def _tell(self, report: Report) -> None:
+        operation, parameters = reports.operation(self.assignment, report)
+        try:
+            await self._around.control_plane.call(operation, parameters)
+        except RefusedError as refusal:
+            if not refusal.final:
+                raise UnreachableError(str(refusal)) from refusal
+            # Saying it again would change nothing; the control plane has no use for it.
+            log.warning("report_refused", task=self.assignment.arn, operation=operation, error=str(refusal))
+        self._remember(reports.acknowledged(self.assignment, report, now=self._around.clock()))
+
+    def _fail(self, step: Step, fault: RuntimeFault) -> bool:
+        """Take a fault as the end of what the step was for; False if the step must be tried again instead."""
+        known = Fault(name=fault.name, message=fault.message)
+        match step:
+            case steps.EnsureSandbox():
+                self._remember(replace(self.assignment, fault=known))
+            case steps.PullImage(container=container):
+                self._note(container.name, pull_stopped_at=self._around.clock(), fault=known)
+            case steps.CreateContainer(container=container):
+                self._note(container.name, fault=known)
+            case steps.StartContainer(name=name):
+                self._note(name, fault=known)
+            case _:
+                return False
+        return True
+
+    def _note(self, name: str, **facts: object) -> None:
+        memory = replace(self.assignment.memory(name), **facts)
+        self._remember(replace(self.assignment, containers={**self.assignment.containers, name: memory}))
+
+    def _remember(self, assignment: Assignment) -> None:
+        if assignment != self.assignment:
+            self._around.journal.save([assignment])
+            self.assignment = assignment
+
+    def _backoff(self) -> Backoff:
+        # What the stock agent does with reports: 1 to 30 s.
+        return Backoff(1, 30, 1.3, self._around.entropy)
+
+
+def _key(step: Step) -> str:
+    """What a step occupies: a container by its name, the task, or the way to the control plane."""
+    match step:
+        case steps.PullImage(container=container) | steps.CreateContainer(container=container):
+            return container.name
+        case steps.StartContainer(name=name) | steps.StopContainer(name=name) | steps.RemoveContainer(name=name):
+            return name
+        case steps.Tell():
+            return _REPORT
+        case steps.EnsureSandbox() | steps.RemoveSandbox() | steps.Finish():
+            return _TASK
+        case _:
+            assert_never(step)
