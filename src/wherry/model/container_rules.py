@@ -45,6 +45,7 @@ def problems(container: Member, path: Path, network_mode: str) -> Iterator[Probl
     yield from _health_check(container.get("healthCheck"), (*path, "healthCheck"))
     yield from _ulimits(container.get("ulimits") or (), (*path, "ulimits"))
     yield from _linux_parameters(container.get("linuxParameters") or {}, (*path, "linuxParameters"))
+    yield from _swap(container, path)
     yield from _system_controls(container.get("systemControls") or (), (*path, "systemControls"), network_mode)
     yield from _security_options(container.get("dockerSecurityOptions") or (), (*path, "dockerSecurityOptions"))
     yield from one_of(container.get("versionConsistency"), ("enabled", "disabled"), (*path, "versionConsistency"))
@@ -183,6 +184,12 @@ def _linux_parameters(linux: Member, path: Path) -> Iterator[Problem]:
             yield Problem(here, "The containerPath of a tmpfs must be an absolute path.")
         if (mount.get("size") or 0) < 1:
             yield Problem(here, "The size of a tmpfs must be at least 1 MiB.", invalid=True)
+
+
+def _swap(container: Member, path: Path) -> Iterator[Problem]:
+    if (container.get("linuxParameters") or {}).get("maxSwap") is not None and container.get("memory") is None:
+        text = "maxSwap counts from the container's own memory limit: give the container a memory, or remove maxSwap."
+        yield Problem((*path, "linuxParameters", "maxSwap"), text, Source.WHERRY)
 
 
 def _system_controls(controls: Iterable[Member], path: Path, network_mode: str) -> Iterator[Problem]:

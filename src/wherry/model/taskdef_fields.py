@@ -151,8 +151,8 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "containerPort": Honoured(),
         "hostPort": Honoured(),
         "protocol": Honoured(),
-        "name": Honoured(),
-        "appProtocol": Honoured(),
+        "name": Honoured(note="Shown; Service Connect, which uses it, is not there yet."),
+        "appProtocol": Honoured(note="Shown; Service Connect, which uses it, is not there yet."),
         "containerPortRange": Refused(
             "Wherry does not map ranges of ports yet. Remove containerPortRange and list the ports one by one."
         ),

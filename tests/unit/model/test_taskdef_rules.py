@@ -380,10 +380,14 @@ def test_ecs_objections_come_before_what_wherry_does_not_honour_yet() -> None:
             ("runtimePlatform", "operatingSystemFamily"),
         ),
         (fargate_container(healthCheck={"command": ["NONE"]}), ("containerDefinitions", 0, "healthCheck", "command")),
+        (
+            bridge_container(linuxParameters={"maxSwap": 0}, memory=None, memoryReservation=64),
+            ("containerDefinitions", 0, "linuxParameters", "maxSwap"),
+        ),
     ],
 )
 def test_values_that_wherry_cannot_honour_are_refused_by_wherry(params: dict[str, Any], path: Path) -> None:
-    (problem,) = problems(params)
+    (problem,) = problems(without_none(params))
     assert (problem.path, problem.source) == (path, Source.WHERRY)
 
 
