@@ -110,7 +110,7 @@ async def submit_task_state_change(ctx: Context, call: Call) -> dict[str, Any]:
     )
     attachments = _attachments(params.get("attachments"))
     task_arn = _task_arn(ctx.scope, params)
-    if not await ctx.store.write(_report, task_arn, report, [status for _, status in attachments], now=ctx.clock()):
+    if not await ctx.store.write(_report, task_arn, report, attachments, now=ctx.clock()):
         log.warning("report_of_unknown_task", task=task_arn, status=params.get("status"))
     return ACKNOWLEDGED
 
@@ -155,7 +155,9 @@ def _register(tx: Tx, wanted: ContainerInstance, *, known: bool) -> tuple[Contai
     return instance, running, (sum(task.cpu for task in on_it), sum(task.memory for task in on_it))
 
 
-def _report(tx: Tx, task_arn: str, report: TaskReport, attachments: Sequence[AttachmentStatus], *, now: float) -> bool:
+def _report(
+    tx: Tx, task_arn: str, report: TaskReport, attachments: Sequence[tuple[str, AttachmentStatus]], *, now: float
+) -> bool:
     task = tx.get(Task, task_arn)
     if task is None or task.container_instance_arn is None:
         return False
@@ -163,8 +165,9 @@ def _report(tx: Tx, task_arn: str, report: TaskReport, attachments: Sequence[Att
     # Agents of the pool are Wherry's own and say when an interface is down; of any other nobody will.
     detaches = instance is not None and instance.fargate
     changed = reports.apply_task_report(task, report, now=now, detaches=detaches)
-    for status in attachments:
-        changed = reports.apply_attachment(changed, status, now=now)
+    for attachment_id, status in attachments:
+        if task.attachment is not None and task.attachment.id == attachment_id:
+            changed = reports.apply_attachment(changed, status, now=now)
     _save(tx, task, changed)
     return True
 

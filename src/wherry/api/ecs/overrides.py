@@ -61,12 +61,23 @@ def view(task: Task) -> dict[str, Any]:
     by_name = {override.name: override for override in task.overrides.container_overrides}
     shown: dict[str, Any] = {
         "containerOverrides": [
-            msgspec.to_builtins(by_name.get(c.name) or ContainerOverride(name=c.name)) for c in task.containers
+            _view_container(by_name.get(c.name) or ContainerOverride(name=c.name)) for c in task.containers
         ],
         "inferenceAcceleratorOverrides": [],
     }
     sizes = {"cpu": task.overrides.cpu, "memory": task.overrides.memory}
     return shown | {name: value for name, value in sizes.items() if value}
+
+
+def _view_container(override: ContainerOverride) -> dict[str, Any]:
+    return {
+        "name": override.name,
+        "command": None if override.command is None else list(override.command),
+        "environment": [{"name": pair.name, "value": pair.value} for pair in override.environment] or None,
+        "cpu": override.cpu,
+        "memory": override.memory,
+        "memoryReservation": override.memory_reservation,
+    }
 
 
 def _container(raw: Mapping[str, Any]) -> ContainerOverride:
