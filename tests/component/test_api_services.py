@@ -139,17 +139,14 @@ async def test_a_new_service_shows_the_defaults_of_ecs(anywhere: World) -> None:
 
 async def test_one_record_is_shown_alike_in_every_projection(anywhere: World) -> None:
     service = await anywhere.create()
-    deployment = service["deployments"][0]
+    made = {
+        "service_arn": service["serviceArn"],
+        "service_revision_arn": service["currentServiceRevisions"][0]["arn"],
+    }
     await anywhere.put(
-        a_task(
-            number=1, service_arn=service["serviceArn"], started_by=deployment["id"], last_status=TaskStatus.RUNNING
-        ),
-        a_task(
-            number=2, service_arn=service["serviceArn"], started_by=deployment["id"], last_status=TaskStatus.PENDING
-        ),
-        a_task(
-            number=3, service_arn=service["serviceArn"], started_by=deployment["id"], last_status=TaskStatus.STOPPED
-        ),
+        a_task(number=1, last_status=TaskStatus.RUNNING, **made),
+        a_task(number=2, last_status=TaskStatus.PENDING, **made),
+        a_task(number=3, last_status=TaskStatus.STOPPED, **made),
     )
     service = await anywhere.describe()
     deployment = service["deployments"][0]
@@ -383,6 +380,13 @@ async def test_a_deployment_can_be_rolled_back_only_to_one_that_completed(aws: W
     assert code == "ServiceDeploymentNotFoundException"
 
 
+async def test_a_new_deployment_configuration_holds_for_the_rollout_under_way(aws: World) -> None:
+    arn = (await aws.create())["currentServiceDeployment"]
+    await aws.update(deploymentConfiguration={"minimumHealthyPercent": 0})
+    described = await aws("DescribeServiceDeployments", serviceDeploymentArns=[arn])
+    assert described["serviceDeployments"][0]["deploymentConfiguration"]["minimumHealthyPercent"] == 0
+
+
 async def test_the_first_deployment_can_be_aborted(aws: World) -> None:
     arn = (await aws.create())["currentServiceDeployment"]
     await aws("StopServiceDeployment", serviceDeploymentArn=arn, stopType="ABORT")
@@ -418,7 +422,15 @@ async def test_a_rollback_is_part_of_the_service_deployment_that_it_undoes(anywh
             tx.put(changed)
 
     await anywhere.store.write(roll_back)
+    survivor = a_task(
+        service_arn=second["serviceArn"],
+        service_revision_arn=first["currentServiceRevisions"][0]["arn"],
+        started_by=first["deployments"][0]["id"],
+        last_status=TaskStatus.RUNNING,
+    )
+    await anywhere.put(survivor)
     service = await anywhere.describe()
+    assert [d["runningCount"] for d in service["deployments"]] == [1, 0, 0]
     assert service["currentServiceDeployment"] == arn
     assert [d["status"] for d in service["deployments"]] == ["PRIMARY", "ACTIVE", "ACTIVE"]
     assert len({r["arn"] for r in service["currentServiceRevisions"]}) == 2

@@ -16,7 +16,9 @@ from wherry.api.ecs import clusters, networking, paging, services
 from wherry.api.ecs.service_views import (
     Counts,
     by_revision,
-    counts_of,
+    count_revision,
+    count_tasks,
+    shown_deployments,
     view_capacity,
     view_configuration,
     view_revision_counts,
@@ -46,6 +48,17 @@ from wherry.store import Range, Tx
 
 BATCH = 20
 """Service deployments or revisions that one Describe takes."""
+
+
+_UNDER_WAY = {
+    ServiceDeploymentStatus.STOP_REQUESTED: {ServiceDeploymentStatus.STOP_REQUESTED},
+    ServiceDeploymentStatus.ROLLBACK_REQUESTED: {
+        ServiceDeploymentStatus.STOP_REQUESTED,
+        ServiceDeploymentStatus.ROLLBACK_REQUESTED,
+        ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS,
+    },
+}
+"""What somebody asked for before, so that asking again changes nothing; a rollback itself can still be aborted."""
 
 
 class Seen(Value, frozen=True):
@@ -129,9 +142,12 @@ def _seen(tx: Tx, arn: str) -> Seen | None:
     service = tx.get(Service, root.service_arn) if root else None
     if root is None or service is None:
         return None
-    shown = {root.service_revision_arn, *root.source_revision_arns}
-    deployments = tx.find(Deployment, service_arn=service.service_arn, service_revision_arn=shown)
-    counts = by_revision(deployments, {d.deployment_id: counts_of(tx, service, d) for d in deployments})
+    deployments = shown_deployments(tx, service)
+    current = by_revision(deployments, count_tasks(tx, service, deployments))
+    counts = {
+        revision: current.get(revision) or count_revision(tx, service, revision)
+        for revision in (root.service_revision_arn, *root.source_revision_arns)
+    }
     return Seen(deployment=root, counts=counts, desired=service.desired_count)
 
 
@@ -147,8 +163,8 @@ def _stop(tx: Tx, *, arn: str, wanted: ServiceDeploymentStatus, now: float) -> N
     status = deployment.service_deployment_status
     if status not in rollout.IN_FLIGHT:
         raise ConflictException(f"The service deployment cannot be stopped: it is {status} already.", resourceIds=[arn])
-    if status not in (ServiceDeploymentStatus.PENDING, ServiceDeploymentStatus.IN_PROGRESS):
-        return  # Somebody asked before; the first wish holds.
+    if status in _UNDER_WAY[wanted]:
+        return
     if wanted is ServiceDeploymentStatus.ROLLBACK_REQUESTED:
         earlier = tx.find(Deployment, service_arn=deployment.service_arn, rollout_state=RolloutState.COMPLETED)
         if rollout.last_completed(earlier, before=deployment) is None:
@@ -204,9 +220,9 @@ def _view(seen: Seen) -> dict[str, Any]:
         "stoppedAt": deployment.stopped_at,
         "updatedAt": deployment.updated_at,
         "sourceServiceRevisions": [
-            view_revision_counts(arn, seen.counts.get(arn, Counts())) for arn in deployment.source_revision_arns
+            view_revision_counts(arn, seen.counts[arn]) for arn in deployment.source_revision_arns
         ],
-        "targetServiceRevision": view_revision_counts(target, seen.counts.get(target, Counts())),
+        "targetServiceRevision": view_revision_counts(target, seen.counts[target]),
         "status": deployment.service_deployment_status,
         "statusReason": deployment.status_reason,
         "lifecycleStage": deployment.lifecycle_stage,

@@ -1,14 +1,17 @@
 """Services as ECS shows them: one set of rows, read in one transaction, and what `deployments[]` make of it.
 
-Counts are queries over tasks by the deployment that started them, so that no projection can disagree with another.
+Counts are queries over tasks by the revision that they are made from, so that no projection can disagree with another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from wherry.api.ecs import networking, strategy, tags
+from wherry.model import rollout
 from wherry.model.base import Value
 from wherry.model.service import (
     CircuitBreaker,
@@ -67,7 +70,7 @@ def picture(tx: Tx, service: Service) -> Picture:
             pending=tx.count(Task, service_arn=service.service_arn, last_status=PENDING),
         ),
         deployments=tuple(deployments),
-        counts={d.deployment_id: counts_of(tx, service, d) for d in deployments},
+        counts=count_tasks(tx, service, deployments),
         revisions={arn: revision for arn, revision in revisions.items() if revision is not None},
         events=tuple(
             tx.find(
@@ -90,17 +93,34 @@ def shown_deployments(tx: Tx, service: Service) -> list[Deployment]:
     return sorted(found, key=lambda d: (d.status is DeploymentStatus.PRIMARY, d.created_at), reverse=True)
 
 
-def counts_of(tx: Tx, service: Service, deployment: Deployment) -> Counts:
-    """Count the tasks of a deployment; an overtaken one wants what it still has until the scheduler says less."""
-    running = tx.count(Task, started_by=deployment.deployment_id, last_status=TaskStatus.RUNNING)
-    pending = tx.count(Task, started_by=deployment.deployment_id, last_status=PENDING)
-    if deployment.status is DeploymentStatus.PRIMARY:
-        desired = service.desired_count
-    elif deployment.status is DeploymentStatus.INACTIVE:
-        desired = 0
-    else:
-        desired = running + pending if deployment.desired_count is None else deployment.desired_count
-    return Counts(desired=desired, running=running, pending=pending)
+def count_tasks(tx: Tx, service: Service, deployments: Sequence[Deployment]) -> dict[str, Counts]:
+    """Count the tasks of each of `deployments`, which are all that are shown: deployment id -> counts.
+
+    Tasks belong to the newest deployment of their revision, as the scheduler sees it (`rollout.owners`). An overtaken
+    deployment wants what it still has until the scheduler has said less.
+    """
+    owners = rollout.owners(deployments)
+    counts = {}
+    for deployment in deployments:
+        owns = owners[deployment.service_revision_arn] == deployment.deployment_id
+        found = count_revision(tx, service, deployment.service_revision_arn) if owns else Counts()
+        if deployment.status is DeploymentStatus.PRIMARY:
+            desired = service.desired_count
+        elif deployment.desired_count is not None:
+            desired = deployment.desired_count
+        else:
+            desired = found.running + found.pending
+        counts[deployment.deployment_id] = structs.replace(found, desired=desired)
+    return counts
+
+
+def count_revision(tx: Tx, service: Service, revision_arn: str) -> Counts:
+    """Count the tasks that are made from a revision; how many are wanted is not asked here."""
+
+    def count(*statuses: TaskStatus) -> int:
+        return tx.count(Task, service_arn=service.service_arn, service_revision_arn=revision_arn, last_status=statuses)
+
+    return Counts(running=count(TaskStatus.RUNNING), pending=count(*PENDING))
 
 
 def view(seen: Picture, *, with_tags: bool = True) -> dict[str, Any]:

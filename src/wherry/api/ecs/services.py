@@ -29,6 +29,8 @@ from wherry.model.ids import Entropy
 from wherry.model.service import (
     Deployment,
     DeploymentConfiguration,
+    DeploymentStatus,
+    RolloutState,
     Service,
     ServiceEvent,
     ServiceRevision,
@@ -233,7 +235,17 @@ def _update(tx: Tx, asked: Asked) -> Picture:
     service = tx.put(after) if after != before or deploys else before
     if deploys:
         start_deployment(tx, service, scope=scope, entropy=asked.entropy, now=asked.now)
+    elif after.deployment_configuration != before.deployment_configuration:
+        _reconfigure(tx, service, now=asked.now)
     return picture(tx, service)
+
+
+def _reconfigure(tx: Tx, service: Service, *, now: float) -> None:
+    """Let the rollout that is under way go on by the new deployment configuration: that is how a stuck one is freed."""
+    for deployment in tx.find(Deployment, service_arn=service.service_arn, status=DeploymentStatus.PRIMARY):
+        if deployment.rollout_state is RolloutState.IN_PROGRESS:
+            configuration = service.deployment_configuration
+            tx.put(structs.replace(deployment, deployment_configuration=configuration, updated_at=now))
 
 
 def _moved(cluster: Cluster, before: Service, params: Mapping[str, Any]) -> dict[str, Any]:
