@@ -50,13 +50,14 @@ class Rows:
     def get(self, type_: type, key: str) -> Any:
         return self.tables.get(type_, {}).get(key)
 
-    def find(self, type_: type, **equals: Any) -> list[Any]:
+    def find(self, type_: type, *, order: tuple[str, ...] = (), limit: int | None = None, **equals: Any) -> list[Any]:
         def fits(row: Any) -> bool:
             return all(
                 getattr(row, k) in v if isinstance(v, tuple) else getattr(row, k) == v for k, v in equals.items()
             )
 
-        return [row for row in self.tables.get(type_, {}).values() if fits(row)]
+        found = [row for row in self.tables.get(type_, {}).values() if fits(row)]
+        return sorted(found, key=lambda row: [getattr(row, column) for column in order])[:limit]
 
     def count(self, type_: type, **equals: Any) -> int:
         return len(self.find(type_, **equals))
