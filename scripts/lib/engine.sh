@@ -45,11 +45,11 @@ engine_start() {
     if [ -d /run/systemd/system ]; then
         systemctl start docker
     else
-        # A pid file left by a killed engine would refuse the new one.
-        engine_pid=$(cat /var/run/docker.pid 2>/dev/null) || engine_pid=''
-        if [ -n "$engine_pid" ] && [ "$(cat "/proc/$engine_pid/comm" 2>/dev/null)" != dockerd ]; then
-            rm -f /var/run/docker.pid
-        fi
+        # A pid file left by a killed engine would hold the new one back.
+        for engine_pair in /var/run/docker.pid:dockerd /var/run/docker/containerd/containerd.pid:containerd; do
+            engine_pid=$(cat "${engine_pair%%:*}" 2>/dev/null) || continue
+            [ "$(cat "/proc/$engine_pid/comm" 2>/dev/null)" = "${engine_pair#*:}" ] || rm -f "${engine_pair%%:*}"
+        done
         # Without init's limits the engine inherits this shell's: containers ask for more open files than that.
         setsid dockerd >>"${WHERRY_ENGINE_LOG:-/var/log/dockerd.log}" 2>&1 </dev/null &
     fi
