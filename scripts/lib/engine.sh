@@ -50,7 +50,7 @@ engine_start() {
             engine_pid=$(cat "${engine_pair%%:*}" 2>/dev/null) || continue
             [ "$(cat "/proc/$engine_pid/comm" 2>/dev/null)" = "${engine_pair#*:}" ] || rm -f "${engine_pair%%:*}"
         done
-        # Without init's limits the engine inherits this shell's: containers ask for more open files than that.
+        # In a session of its own: a Ctrl-C for this shell is not meant for the engine.
         setsid dockerd >>"${WHERRY_ENGINE_LOG:-/var/log/dockerd.log}" 2>&1 </dev/null &
     fi
     engine_tries=0
