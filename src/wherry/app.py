@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 import anyio
+import msgspec
 from anyio.abc import TaskStatus
+from botocore.credentials import Credentials
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from wherry import __version__
+from wherry import __version__, claim
+from wherry.agent import agent
+from wherry.agent.agent import AgentOptions
+from wherry.agent.journal import Journal
+from wherry.agent.link.remote import RemoteControlPlane
+from wherry.agent.runtime.base import PullBehavior
+from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
+from wherry.agent.sandbox import ranges
 from wherry.api import table
 from wherry.api.acs import assignments
 from wherry.api.acs.session import Session
@@ -30,7 +38,7 @@ from wherry.api.ec2 import defaults
 from wherry.api.tcs import session as tcs
 from wherry.control import reaper, scheduler, services
 from wherry.model.arn import Scope
-from wherry.model.errors import ApiError, InvalidParameterException
+from wherry.model.errors import ApiError
 from wherry.model.instance import ContainerInstance
 from wherry.settings import Settings
 from wherry.store import Store, Tx
@@ -39,6 +47,11 @@ from wherry.wire.server import listen, serve
 from wherry.wire.sigv4 import Secret
 from wherry.wire.trust import Trust, is_loopback
 from wherry.wire.websocket import WebSocketChannel, admit, refuse
+
+PLACEHOLDER = "wherry"
+"""What agents sign with where a loopback listener believes them anyway."""
+
+_INSTANCE_FILE = "instance-id"
 
 
 class StartError(Exception):
@@ -50,36 +63,126 @@ class StartError(Exception):
         self.hint = hint
 
 
-async def run_control_plane(settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
+async def run_up(settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
+    """Run a control plane and the agent of this machine until cancelled; they speak over loopback like any two.
+
+    `task_status` is told the port once the control plane answers; the agent joins when its engine answers.
+    Raises what `run_control_plane` and `run_agent` raise.
+    """
+
+    def choose_vpc() -> str:
+        try:
+            return ranges.free_range(settings.data_dir)
+        except (ranges.NoFreeRangeError, OSError) as error:
+            raise StartError(str(error), "Choose the VPC's addresses with --vpc-cidr.") from error
+
+    async with anyio.create_task_group() as group:
+        port = await group.start(partial(run_control_plane, settings, choose_vpc=choose_vpc))
+        await group.start(run_agent, msgspec.structs.replace(settings, port=port, server_url=None))
+        task_status.started(port)
+
+
+async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
+    """Run the agent of this host until cancelled; its tasks go on running. `task_status` is told when it has begun.
+
+    Raises `StartError` and `JournalError` before it has begun.
+    """
+    prepare_directory(settings.data_dir)
+    state = settings.data_dir / "agent"
+    with claimed(settings.data_dir, "agent"), closing(Journal.open(state / "journal.db")) as journal:
+        credentials = Credentials(
+            settings.access_key_id or PLACEHOLDER, settings.secret_access_key or PLACEHOLDER, settings.session_token
+        )
+        url = settings.server_url or settings.base_url
+        remote = RemoteControlPlane(url, region=settings.region, credentials=credentials)
+        async with _runtime(settings) as runtime, remote as control_plane:
+            task_status.started(settings.port)
+            await agent.run_agent(
+                runtime=runtime,
+                control_plane=control_plane,
+                journal=journal,
+                options=AgentOptions(
+                    cpu=settings.cpu,
+                    memory=settings.memory,
+                    reserved_memory=settings.reserved_memory,
+                    pull_behavior=PullBehavior(settings.image_pull_behavior),
+                    stop_timeout=settings.timing.stop_timeout,
+                    telemetry=settings.timing.telemetry,
+                    sweep=settings.timing.sweep,
+                ),
+                clock=time.time,
+                entropy=os.urandom,
+            )
+
+
+async def remove_tasks(settings: Settings) -> int:
+    """Remove every container and sandbox of this data directory's agent; returns the number of containers."""
+    if not (settings.data_dir / "agent" / _INSTANCE_FILE).exists():
+        return 0
+    async with _runtime(settings) as runtime:
+        return await runtime.remove_everything()
+
+
+def _runtime(settings: Settings) -> DockerRuntime:
+    state = settings.data_dir / "agent"
+    choice: SandboxChoice = msgspec.convert(settings.sandbox, SandboxChoice)
+    return DockerRuntime(instance=instance_id(state), state_dir=state, sandbox=choice)
+
+
+def instance_id(state: Path) -> str:
+    """Read the id by which an agent knows its containers, or choose it once and for all."""
+    path = state / _INSTANCE_FILE
+    if not path.exists():
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(secrets.token_hex(6))
+        fresh.replace(path)
+    return path.read_text().strip()
+
+
+@contextmanager
+def claimed(directory: Path, role: str) -> Iterator[None]:
+    """Hold the data directory for `role`; raises `StartError` if another process does."""
+    try:
+        with claim.claim(directory, role):
+            yield
+    except claim.ClaimedError as error:
+        raise StartError(str(error), "Stop it first, or choose another directory with --data-dir.") from error
+
+
+async def run_control_plane(
+    settings: Settings,
+    *,
+    choose_vpc: Callable[[], str] | None = None,
+    task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
+) -> None:
     """Run a control plane until cancelled; `task_status` is told the port once it answers.
 
-    Raises `StartError`, `StoreError` and `InstallationError` before anything has been served.
+    Raises `StartError` and `StoreError` before anything has been served.
     """
     trust = trust_of(settings)
     prepare_directory(settings.data_dir)
-    bound = bind(settings)
-    try:
-        async with open_context(settings) as ctx:
-            gateway = Gateway(
-                services=table.services(ctx),
-                region=settings.region,
-                account_id=settings.account_id,
-                trust=trust,
-                clock=ctx.clock,
-                entropy=ctx.entropy,
-                max_body=settings.max_body,
-            )
-            async with anyio.create_task_group() as group:
-                for controller in (
-                    services.controller(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy),
-                    scheduler.controller(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy),
-                    reaper.controller(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy),
-                ):
-                    await group.start(controller.run)
-                await group.start(serve, application(ctx, gateway, trust), bound)
-                task_status.started(bound.getsockname()[1])
-    finally:
-        bound.close()
+    with claimed(settings.data_dir, "server"), closing(bind(settings)) as bound:
+        port: int = bound.getsockname()[1]
+        settings = msgspec.structs.replace(settings, port=port)
+        async with open_context(settings, choose_vpc=choose_vpc) as ctx, anyio.create_task_group() as group:
+            for make in (services.controller, scheduler.controller, reaper.controller):
+                controller = make(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
+                await group.start(controller.run)
+            await group.start(serve, application(ctx, _gateway(ctx, trust), trust), bound)
+            task_status.started(port)
+
+
+def _gateway(ctx: Context, trust: Trust) -> Gateway:
+    return Gateway(
+        services=table.services(ctx),
+        region=ctx.scope.region,
+        account_id=ctx.scope.account_id,
+        trust=trust,
+        clock=ctx.clock,
+        entropy=ctx.entropy,
+        max_body=ctx.settings.max_body,
+    )
 
 
 def application(ctx: Context, gateway: Gateway, trust: Trust) -> Starlette:
@@ -149,7 +252,10 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
             defaults.seed(tx, scope=scope, vpc_cidr=vpc_cidr, entropy=os.urandom, now=time.time())
             assignments.forget_connections(tx)
 
-        await store.write(begin)
+        try:
+            await store.write(begin)
+        except defaults.InstallationError as error:
+            raise StartError(str(error)) from error
         yield Context(store=store, settings=settings, scope=scope, clock=time.time, entropy=os.urandom)
 
 
@@ -197,6 +303,3 @@ def prepare_directory(directory: Path) -> None:
             f"Cannot make the data directory {directory}: {error.strerror}.",
             "Choose another with --data-dir, or run as root.",
         ) from error
-
-
-__all__ = ["InvalidParameterException", "StartError", "run_control_plane"]

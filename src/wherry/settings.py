@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     image_pull_behavior: Annotated[str, Meta(pattern="^(default|always|once|prefer-cached)$")] = "default"
     sandbox: Annotated[str, Meta(pattern="^(auto|namespace|pause)$")] = "auto"
     advertise_url: Annotated[str, Meta(pattern="^https?://")] | None = None
-    server_url: str = "http://127.0.0.1:4566"
+    server_url: Annotated[str, Meta(pattern="^https?://")] | None = None
     reserved_memory: Annotated[int, Meta(ge=0)] = 0
     cpu: Annotated[int, Meta(ge=128)] | None = None
     memory: Annotated[int, Meta(ge=4)] | None = None

@@ -10,9 +10,10 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from wherry import __version__
+from wherry.agent.journal import JournalError
 from wherry.app import StartError
 from wherry.cli import doctor, down, ps, run, validate
-from wherry.cli.client import endpoint, exports
+from wherry.cli.client import exports
 from wherry.cli.failure import CommandFailed
 from wherry.cli.options import AgentOptions, ClientOptions, HostOptions, ServerOptions, decode
 from wherry.model.errors import ApiError
@@ -87,12 +88,10 @@ def ps_(
         ps.show(settings, watch=_console.is_terminal and not once, console=_console)
     except botocore.exceptions.EndpointConnectionError:
         raise CommandFailed(
-            f"No control plane answers at {endpoint(settings)}.", "Start one with 'wherry up', or give its --port."
+            f"No control plane answers at {settings.base_url}.", "Start one with 'wherry up', or give its --port."
         ) from None
     except botocore.exceptions.BotoCoreError as error:
-        raise CommandFailed(
-            f"The control plane at {endpoint(settings)} does not answer as it should: {error}"
-        ) from None
+        raise CommandFailed(f"The control plane at {settings.base_url} does not answer as it should: {error}") from None
     except botocore.exceptions.ClientError as error:
         raise CommandFailed(str(error)) from None
 
@@ -110,7 +109,7 @@ def main() -> None:
         app()
     except (CommandFailed, StartError) as error:
         _fail(str(error), error.hint)
-    except (SettingsError, StoreError, ApiError) as error:
+    except (SettingsError, StoreError, JournalError, ApiError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

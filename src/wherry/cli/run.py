@@ -7,17 +7,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import anyio
 import structlog
-from anyio.abc import TaskStatus
 from rich.console import Console
 
 from wherry import app
-from wherry.cli.client import endpoint
+from wherry.agent.journal import JournalError
 from wherry.settings import Settings
+from wherry.store.errors import StoreError
 
 _console = Console(stderr=True, highlight=False)
 
@@ -38,18 +39,18 @@ def agent(settings: Settings) -> None:
 
 
 def _announce_up(settings: Settings, port: int) -> None:
-    _console.print(f"[bold]Wherry[/] is up at [cyan]{endpoint(settings)}[/] (region {settings.region}).")
+    _console.print(f"[bold]Wherry[/] is up at [cyan]{settings.base_url}[/] (region {settings.region}).")
     _console.print(
         f'[dim]Try: eval "$(wherry env{_port_option(port)})" and then aws ecs list-clusters; Ctrl-C stops.[/]'
     )
 
 
 def _announce_server(settings: Settings, port: int) -> None:
-    _console.print(f"[bold]Wherry[/]'s control plane is up at [cyan]{endpoint(settings)}[/]; port {port}.")
+    _console.print(f"[bold]Wherry[/]'s control plane is up at [cyan]{settings.base_url}[/]; port {port}.")
 
 
 def _announce_agent(settings: Settings, _: int) -> None:
-    _console.print(f"[bold]Wherry[/]'s agent works for [cyan]{settings.server_url}[/].")
+    _console.print(f"[bold]Wherry[/]'s agent works for [cyan]{settings.server_url or settings.base_url}[/].")
 
 
 def _port_option(port: int) -> str:
@@ -57,26 +58,19 @@ def _port_option(port: int) -> str:
     return "" if port == default else f" --port {port}"
 
 
-def _run(start: Callable[..., Awaitable[None]], announce: Callable[[int], None]) -> None:
+def _run(start: Callable[..., Coroutine[Any, Any, None]], announce: Callable[[int], None]) -> None:
     """Run until SIGTERM or SIGINT; a failure of any child ends the process."""
     configure_logging()
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
-            announce(await group.start(_reporting(start)))
+            announce(await group.start(start))
 
     try:
         anyio.run(main, backend_options={"use_uvloop": True})
-    except* app.StartError as errors:
+    except* (app.StartError, StoreError, JournalError) as errors:
         raise _first(errors) from None
-
-
-def _reporting(start: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    async def run(*, task_status: TaskStatus[int]) -> None:
-        await start(task_status=task_status)
-
-    return run
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:
