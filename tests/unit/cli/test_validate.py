@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from wherry.cli.failure import CommandFailed
 from wherry.cli.validate import Level, findings, review, validate
+from wherry.model.taskdef_fields import FIELDS
 
 GOOD: dict[str, Any] = {
     "family": "web",
@@ -156,6 +157,20 @@ def test_any_text_is_answered(text: str) -> None:
     for finding in findings(text):
         assert finding.line >= 1
         assert finding.column >= 1
+
+
+NAMES = sorted({name for members in FIELDS.values() for name in members} | {"taskDefinition", "x"})
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 300) | st.floats(0, 9) | st.sampled_from(["", "256", "true", "app"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=15,
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), ANYTHING), st.lists(st.dictionaries(st.sampled_from(NAMES), ANYTHING)))
+def test_any_json_is_answered(definition: dict[str, Any], containers: list[dict[str, Any]]) -> None:
+    text = json.dumps(definition | {"containerDefinitions": containers})
+    assert review(text).mended == text
 
 
 def write(path: Path, text: str) -> Path:

@@ -239,6 +239,11 @@ ALSO_WRONG: list[tuple[dict[str, Any], str, str]] = [
         "nofile",
     ),
     (
+        bridge_container(ulimits=[{"name": "memlock", "softLimit": -1, "hardLimit": 1}]),
+        "containerDefinitions[0].ulimits[0]",
+        "memlock",
+    ),
+    (
         bridge_container(ulimits=[{"name": "core", "softLimit": 1, "hardLimit": 1}] * 2),
         "containerDefinitions[0].ulimits[1]",
         "twice",
@@ -319,6 +324,7 @@ GOOD: list[dict[str, Any]] = [
     pair(waits("HEALTHY"), CHECKED),
     pair({"portMappings": [{"containerPort": 80}]}, {"portMappings": [{"containerPort": 80, "protocol": "udp"}]}),
     bridge_container(ulimits=[{"name": "memlock", "softLimit": -1, "hardLimit": -1}]),
+    fargate_container(ulimits=[{"name": "nofile", "softLimit": 65535, "hardLimit": 65535}]),
     bridge_container(portMappings=[{"containerPort": 80}, {"containerPort": 81, "hostPort": 0}]),
     bridge_container(hostname="web", privileged=True, linuxParameters={"maxSwap": 0, "swappiness": 0}),
     bridge(networkMode="host", requiresCompatibilities=["EC2", "EXTERNAL"]),
