@@ -21,6 +21,9 @@ from wherry.model.taskdef import TaskDefinition
 from wherry.settings import Settings, Timing
 from wherry.store import Store, Tx
 
+QUIET, PATIENCE = 0.02, 1.0
+"""Seconds: a burst of reports about one service is one look at it, and a burst without end is one look a second."""
+
 _SHOWN = (DeploymentStatus.PRIMARY, DeploymentStatus.ACTIVE)
 
 
@@ -43,7 +46,9 @@ def controller(
     async def sweep() -> Iterable[str]:
         return await store.read(_living)
 
-    return Controller("services", store, "service", step, sweep, entropy=entropy, period=timing.sweep)
+    return Controller(
+        "services", store, "service", step, sweep, entropy=entropy, period=timing.sweep, quiet=QUIET, patience=PATIENCE
+    )
 
 
 def load(tx: Tx, service_arn: str) -> ServiceSnapshot | None:
