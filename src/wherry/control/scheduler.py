@@ -11,7 +11,7 @@ from wherry.control import events
 from wherry.control.loop import Controller
 from wherry.model.arn import FARGATE_POOL, Scope
 from wherry.model.ids import Entropy
-from wherry.model.placement import Placed, Unplaced
+from wherry.model.placement import NO_INSTANCES, Placed, Unplaced
 from wherry.model.service import Service
 from wherry.model.task import Task, TaskStatus
 from wherry.settings import Settings, Timing
@@ -20,7 +20,7 @@ from wherry.store import Store, Tx, placing
 QUIET, PATIENCE = 0.05, 1.0
 """Seconds: tasks that are started together are placed together."""
 
-BATCH = 50
+BATCH = 100
 """Tasks placed in one transaction, so that a large pass does not hold other writers up."""
 
 STALE = 1.0
@@ -65,8 +65,8 @@ class Placement:
 
     async def step(self, key: str) -> float | None:
         """Place what fits."""
-        survey = await self._store.read(_survey, None if key == self._pool else key)
-        decisions = survey.decide()
+        survey, stranded = await self._store.read(_survey, None if key == self._pool else key)
+        decisions = [*survey.decide(), *stranded]
         placed = [decision for decision in decisions if isinstance(decision, Placed)]
         unplaced = [decision for decision in decisions if isinstance(decision, Unplaced)]
         done = 0
@@ -79,8 +79,12 @@ class Placement:
         return None if done == len(placed) else STALE
 
 
-def _survey(tx: Tx, cluster_arn: str | None) -> placing.Survey:
-    return placing.survey(tx, placing.waiting(tx, cluster_arn=cluster_arn))
+def _survey(tx: Tx, cluster_arn: str | None) -> tuple[placing.Survey, list[Unplaced]]:
+    """Read what waits: for the pool, which is to be decided, and for container instances, of which there are none."""
+    stranded = placing.waiting(tx, cluster_arn=cluster_arn, launch_type="EC2")
+    return placing.survey(tx, placing.waiting(tx, cluster_arn=cluster_arn)), [
+        Unplaced(task_arn=task.task_arn, reason=NO_INSTANCES, detail=NO_INSTANCES) for task in stranded
+    ]
 
 
 def _carry_out(tx: Tx, decisions: Sequence[Placed], *, now: float, entropy: Entropy) -> int:
@@ -112,9 +116,17 @@ def _explain(tx: Tx, decisions: Sequence[Unplaced], *, now: float, entropy: Entr
     for service_arn, decision in reasons.items():
         service = tx.get(Service, service_arn)
         if service is not None:
-            message = f"{_beginning(service)} Reason: {decision.reason}. {decision.detail}"
-            events.record(tx, service, message, now=now, entropy=entropy, repeat=repeat)
+            events.record(tx, service, _complaint(service, decision), now=now, entropy=entropy, repeat=repeat)
+
+
+def _complaint(service: Service, decision: Unplaced) -> str:
+    if decision.reason == NO_INSTANCES:
+        return (
+            f"{_beginning(service)} because no container instance met all of its requirements. Reason: {NO_INSTANCES} "
+            "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+        )
+    return f"{_beginning(service)}. Reason: {decision.reason}. {decision.detail}"
 
 
 def _beginning(service: Service) -> str:
-    return f"(service {service.service_name}) was unable to place a task."
+    return f"(service {service.service_name}) was unable to place a task"

@@ -17,6 +17,9 @@ CAPACITY_UNAVAILABLE = (
 )
 """What Fargate answers when it has no room (reference 4.4)."""
 
+NO_INSTANCES = "No Container Instances were found in your cluster."
+"""What ECS answers when a task of launch type EC2 has nowhere to go."""
+
 
 class Need(Value, frozen=True):
     """What a task asks for. `cpu` in CPU units, `memory` in MiB; `architecture` None runs on any.
@@ -111,7 +114,10 @@ def plan(
 
 def refusal(need: Need, host: Host) -> str | None:
     """Say why a host cannot take the task, None if it can."""
-    return next((text for text, passes in FILTERS if not passes(need, host)), None)
+    for text, passes in FILTERS:
+        if not passes(need, host):
+            return text
+    return None
 
 
 def _decide(
@@ -122,24 +128,24 @@ def _decide(
     if not open_sites:
         detail = f"No address is free in {', '.join(need.subnet_ids)}."
         return Unplaced(task_arn=need.task_arn, reason="RESOURCE:ENI", detail=detail)
-    refusals = {arn: refusal(need, host) for arn, host in hosts.items()}
-    willing = [hosts[arn] for arn, text in refusals.items() if text is None]
-    pairs = [(host, site) for host in willing for site in open_sites if not host.zones or site.zone in host.zones]
-    if not pairs:
-        return Unplaced(task_arn=need.task_arn, reason=CAPACITY_UNAVAILABLE, detail=_explain(refusals, open_sites))
-    host, site = min(pairs, key=lambda pair: _preference(need, pair[0], pair[1], spread))
-    return Placed(task_arn=need.task_arn, instance_arn=host.instance_arn, subnet_id=site.subnet_id, zone=site.zone)
+    willing = [host for host in hosts.values() if refusal(need, host) is None]
+    # The zone with the fewest tasks of the group, and there the host with most room left and the emptiest subnet.
+    for zone in sorted({site.zone for site in open_sites}, key=lambda zone: (spread.get((need.group, zone), 0), zone)):
+        there = [host for host in willing if not host.zones or zone in host.zones]
+        if there:
+            host = min(there, key=lambda host: (-_room_after(need, host), host.instance_arn))
+            site = min((s for s in open_sites if s.zone == zone), key=lambda s: (-s.free, s.subnet_id))
+            return Placed(task_arn=need.task_arn, instance_arn=host.instance_arn, subnet_id=site.subnet_id, zone=zone)
+    detail = _explain([refusal(need, host) for host in hosts.values()], open_sites)
+    return Unplaced(task_arn=need.task_arn, reason=CAPACITY_UNAVAILABLE, detail=detail)
 
 
-def _preference(
-    need: Need, host: Host, site: Site, spread: Mapping[tuple[str, str], int]
-) -> tuple[int, float, str, int, str]:
-    """Order pairs: the zone with the fewest tasks of the group, the host with most room left, the emptiest subnet."""
-    room = min(
+def _room_after(need: Need, host: Host) -> float:
+    """Tell what share of the host would be left, of that of CPU and memory of which there is less."""
+    return min(
         (host.free_cpu - need.cpu) / max(host.cpu, 1),
         (host.free_memory - need.memory) / max(host.memory, 1),
     )
-    return (spread.get((need.group, site.zone), 0), -room, host.instance_arn, -site.free, site.subnet_id)
 
 
 def _take(need: Need, placed: Placed, hosts: dict[str, Host], sites: dict[str, Site]) -> None:
@@ -150,13 +156,13 @@ def _take(need: Need, placed: Placed, hosts: dict[str, Host], sites: dict[str, S
     sites[placed.subnet_id] = msgspec.structs.replace(site, free=site.free - 1)
 
 
-def _explain(refusals: Mapping[str, str | None], sites: Sequence[Site]) -> str:
+def _explain(refusals: Sequence[str | None], sites: Sequence[Site]) -> str:
     """Say what kept the hosts from taking the task: of those that came furthest through the filters."""
     if not refusals:
         return "No host has joined the Fargate pool: start an agent with `wherry agent --fargate`."
-    if None in refusals.values():
+    if None in refusals:
         zones = ", ".join(sorted({site.zone for site in sites}))
         return f"No host of the Fargate pool with enough room stands in {zones}."
     order = [text for text, _ in FILTERS]
-    closest = max((text for text in refusals.values() if text is not None), key=order.index)
+    closest = max((text for text in refusals if text is not None), key=order.index)
     return f"The closest matching host of the Fargate pool {closest}."

@@ -48,8 +48,8 @@ class Survey(NamedTuple):
         return plan(self.needs, hosts=self.hosts, sites=self.sites, tasks_per_zone=self.tasks_per_zone)
 
 
-def waiting(tx: Tx, *, cluster_arn: str | None = None) -> list[Task]:
-    """Read the Fargate tasks that have no host yet, of one cluster or of all; the oldest first."""
+def waiting(tx: Tx, *, cluster_arn: str | None = None, launch_type: str = "FARGATE") -> list[Task]:
+    """Read the tasks of a launch type that have no host yet, of one cluster or of all; the oldest first."""
     only: dict[str, Any] = {} if cluster_arn is None else {"cluster_arn": cluster_arn}
     return tx.find(
         Task,
@@ -57,7 +57,7 @@ def waiting(tx: Tx, *, cluster_arn: str | None = None) -> list[Task]:
         container_instance_arn=None,
         last_status=TaskStatus.PROVISIONING,
         desired_status=DesiredStatus.RUNNING,
-        launch_type="FARGATE",
+        launch_type=launch_type,
         **only,
     )
 

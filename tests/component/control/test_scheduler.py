@@ -233,3 +233,18 @@ def test_no_interleaving_puts_more_on_a_host_than_it_has(steps: list[str]) -> No
                 assert len(set(addresses)) == len(addresses)
 
     anyio.run(play)
+
+
+async def test_a_service_for_container_instances_hears_that_there_are_none(store: Store) -> None:
+    service = a_service(launch_type="EC2")
+    stranded = a_task(service_arn=service.service_arn, launch_type="EC2", attachment=None, network_configuration=None)
+    await put(store, service, an_instance(), stranded)
+    for minutes in range(3):
+        await placement(store, now=NOW + 60 * minutes).step(POOL)
+    [event] = await rows(store, ServiceEvent)
+    assert event.message == (
+        "(service web) was unable to place a task because no container instance met all of its requirements. "
+        "Reason: No Container Instances were found in your cluster. "
+        "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+    )
+    assert [t.last_status for t in await rows(store, Task)] == [TaskStatus.PROVISIONING]

@@ -23,7 +23,7 @@ from wherry.model.call import Call
 from wherry.model.cluster import Cluster
 from wherry.model.errors import ClientException, ConflictException, InvalidParameterException
 from wherry.model.ids import Entropy
-from wherry.model.placement import Placed, Unplaced
+from wherry.model.placement import NO_INSTANCES, Placed, Unplaced
 from wherry.model.strategy import next_provider
 from wherry.model.task import NetworkConfiguration, Task, TaskOverride
 from wherry.model.taskdef import TaskDefinition
@@ -31,8 +31,6 @@ from wherry.store import Tx, placing
 
 MOST_TASKS = 10
 """Tasks of one RunTask, and instances of one StartTask."""
-
-NO_INSTANCES = "No Container Instances were found in your cluster."
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
