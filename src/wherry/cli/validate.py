@@ -57,7 +57,7 @@ class Review(msgspec.Struct, frozen=True):
 
 
 def validate(
-    file: FilePath,
+    file: Annotated[FilePath, Parameter(help="The input of RegisterTaskDefinition, as written for the AWS CLI.")],
     /,
     *,
     output: Annotated[
