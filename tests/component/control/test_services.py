@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 from tests.builders import DIGEST, NOW, SCOPE, Counter, a_container_definition, a_service, a_task_definition
 from trio.testing import MockClock
 
@@ -282,8 +283,10 @@ async def test_a_failing_transaction_leaves_nothing_behind_and_is_tried_again(cl
 
     (definition,) = await cluster.read(TaskDefinition)
     await cluster.store.write(lose_the_definition)
-    await cluster.change(desired_count=1)
-    await anyio.sleep(100)
+    with capture_logs() as logs:
+        await cluster.change(desired_count=1)
+        await anyio.sleep(100)
+    assert {entry["event"] for entry in logs} == {"step failed"}
     assert await cluster.read(Task) == []
     await cluster.store.write(lambda tx: tx.put(structs.replace(definition, version=0)))
     await cluster.until(cluster.stable, seconds=100)

@@ -238,6 +238,33 @@ def test_without_room_above_a_rollout_stops_old_tasks_first_down_to_the_floor():
     world.settle()
 
 
+def test_an_ill_new_task_costs_no_healthy_old_one():
+    world = running(desired=2, checks=True, minimum_healthy_percent=50)
+    old = world.primary
+    new = world.roll()
+    world.schedule()
+    ill = world.of(new)[0]
+    world.run(ill)
+    world.judge(ill, ILL)
+    world.schedule()
+    assert len(world.of(old)) == 2
+
+
+def test_while_starts_are_throttled_no_old_task_makes_room_for_them():
+    world = running(desired=4, minimum_healthy_percent=50, maximum_percent=100)
+    old = world.primary
+    new = world.roll()
+    world.schedule()
+    arrives, fails = world.of(new)
+    world.run(arrives)
+    world.later(39)
+    world.end(fails)
+    world.later(1)
+    world.schedule()
+    assert len(world.healthy) == 3
+    assert len(world.of(old)) == 2
+
+
 def test_a_full_cluster_lets_a_rollout_use_the_floor():
     world = running(desired=2, minimum_healthy_percent=50, maximum_percent=200)
     new = world.roll()
@@ -294,6 +321,22 @@ def test_an_old_task_that_fails_is_not_replaced_where_the_floor_does_without():
     world.end(world.of(old)[0])
     world.schedule()
     assert len(world.of(old)) == 1
+
+
+def test_an_old_deployment_never_gets_back_what_it_has_given_up():
+    world = running(desired=2)
+    old = world.primary
+    new = world.roll()
+    world.schedule()
+    arrived = world.of(new)[0]
+    world.run(arrived)
+    world.later(40)
+    world.schedule()
+    assert len(world.of(old)) == 1
+    world.end(arrived)
+    world.schedule()
+    assert len(world.of(old)) == 1
+    assert len(world.of(new)) == 2
 
 
 def test_more_desired_tasks_go_to_the_newest_deployment():
