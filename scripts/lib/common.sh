@@ -59,7 +59,7 @@ python_environment() {
     fi
     [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
     say "installing what uv.lock names"
-    .venv/bin/uv sync --quiet --frozen --inexact
+    .venv/bin/uv sync --quiet --frozen --inexact --compile-bytecode
     cp uv.lock "$stamp"
 }
 

@@ -37,7 +37,8 @@ PORTS = {"backend": 8080, "frontend": 8000}
 HEALTHY_AFTER = 5  # ECS waits 40 seconds; the demo has no time for that.
 PATIENCE = 180
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
+seen_events: set[str] = set()
 
 
 class DemoFailed(Exception):
@@ -252,16 +253,14 @@ def healthy(port: int) -> bool:
 
 def follow_until_stable(ecs: Any) -> None:
     """Print what happens to the service until it is stable."""
-    seen: set[str] = set()
     states: dict[str, str] = {}
-    since = time.time() - 5
 
     def stable() -> bool:
         service = ecs.describe_services(cluster=CLUSTER, services=[SERVICE])["services"][0]
         for event in reversed(service["events"]):
-            if event["id"] not in seen and event["createdAt"].timestamp() >= since:
+            if event["id"] not in seen_events:
                 console.print(f"  [cyan]{event['message']}[/]")
-            seen.add(event["id"])
+            seen_events.add(event["id"])
         for task in all_tasks(ecs):
             if states.get(task["taskArn"]) != task["lastStatus"]:
                 states[task["taskArn"]] = task["lastStatus"]

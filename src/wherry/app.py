@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import msgspec
 from anyio.abc import TaskStatus
 from botocore.credentials import Credentials
@@ -246,7 +247,7 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
     async with Store.open(settings.resolved_database_url) as store:
         vpc_cidr = settings.vpc_cidr
         if vpc_cidr is None and choose_vpc is not None and await store.read(defaults.vpc_cidr) is None:
-            vpc_cidr = choose_vpc()
+            vpc_cidr = await anyio.to_thread.run_sync(choose_vpc)
 
         def begin(tx: Tx) -> None:
             defaults.seed(tx, scope=scope, vpc_cidr=vpc_cidr, entropy=os.urandom, now=time.time())
