@@ -313,6 +313,17 @@ def test_an_old_task_that_fails_in_a_rollout_is_replaced_by_its_own_revision_whi
     world.settle()
 
 
+def test_a_task_that_starts_to_hold_the_floor_is_not_given_up_for_a_new_one():
+    world = running(desired=4, minimum_healthy_percent=50, maximum_percent=100)
+    old = world.primary
+    new = world.roll()
+    world.schedule()
+    world.end(world.of(old)[0])
+    world.schedule()
+    assert (len(world.of(old)), len(world.of(new))) == (2, 2)
+    world.settle()
+
+
 def test_an_old_task_that_fails_is_not_replaced_where_the_floor_does_without():
     world = running(desired=2, minimum_healthy_percent=50)
     old = world.primary
