@@ -11,9 +11,12 @@ import botocore.session
 
 from wherry.api.ecs.refused import Refused
 from wherry.api.table import TABLES
-from wherry.model.taskdef_fields import FIELDS, ROOT, Honoured
+from wherry.model import service_fields, taskdef_fields
+from wherry.model.taskdef_fields import Honoured, Verdict
 
 HEAD = "<!-- Made by scripts/docs. Do not edit. -->\n"
+
+Fields = Mapping[str, Mapping[str, Verdict]]
 
 NOUNS = {"ecs": "Amazon ECS", "ec2": "Amazon EC2", "sts": "AWS STS"}
 
@@ -51,15 +54,32 @@ def task_definition() -> str:
         "",
         "Check a file with `wherry validate FILE`.",
     ]
-    for shape in _reachable(ROOT):
+    return _page(lines + _tables(taskdef_fields.FIELDS, taskdef_fields.ROOT))
+
+
+def service() -> str:
+    """Write the page of all members of CreateService and UpdateService: honoured, or refused and why."""
+    lines = [
+        "# Services, member by member",
+        "",
+        "No member is accepted and ignored: it is honoured, or CreateService and UpdateService refuse it with",
+        "InvalidParameterException and the sentence below. A refused member may be there if it asks for nothing: an",
+        "empty list, `false`, the default.",
+    ]
+    return _page(lines + _tables(service_fields.FIELDS, service_fields.CREATE, service_fields.UPDATE))
+
+
+def _tables(fields: Fields, *roots: str) -> list[str]:
+    lines: list[str] = []
+    for shape in dict.fromkeys(shape for root in roots for shape in _reachable(fields, root)):
         lines += ["", f"## {shape.removesuffix('Request')}", "", "| Member | Type | Honoured | |", "|---|---|---|---|"]
-        lines += list(_members(shape))
-    return _page(lines)
+        lines += list(_members(fields, shape))
+    return lines
 
 
-def _members(shape: str) -> Iterator[str]:
+def _members(fields: Fields, shape: str) -> Iterator[str]:
     types = _model("ecs").shape_for(shape).members
-    for name, verdict in FIELDS[shape].items():
+    for name, verdict in fields[shape].items():
         if isinstance(verdict, Honoured):
             below = f"See [{verdict.shape}](#{verdict.shape.lower()})." if verdict.shape else ""
             yield f"| `{name}` | {_type(types[name])} | yes | {' '.join(filter(None, (below, verdict.note)))} |"
@@ -67,12 +87,12 @@ def _members(shape: str) -> Iterator[str]:
             yield f"| `{name}` | {_type(types[name])} | **no** | {verdict.sentence} |"
 
 
-def _reachable(shape: str) -> Iterator[str]:
+def _reachable(fields: Fields, shape: str) -> Iterator[str]:
     """Name the structures in the order in which a reader meets them."""
     yield shape
-    for verdict in FIELDS[shape].values():
+    for verdict in fields[shape].values():
         if isinstance(verdict, Honoured) and verdict.shape is not None:
-            yield from _reachable(verdict.shape)
+            yield from _reachable(fields, verdict.shape)
 
 
 def _type(shape: Any) -> str:
@@ -95,7 +115,11 @@ def _page(lines: list[str]) -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"operations.md": operations, "task-definition.md": task_definition}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "operations.md": operations,
+    "service.md": service,
+    "task-definition.md": task_definition,
+}
 """File name below docs/reference -> what writes it."""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from wherry.api.table import TABLES
-from wherry.cli.reference import PAGES, main, operations, outdated, task_definition
-from wherry.model.taskdef_fields import FIELDS
+from wherry.cli.reference import PAGES, Fields, main, operations, outdated, service, task_definition
+from wherry.model import service_fields, taskdef_fields
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 
@@ -22,9 +23,12 @@ def test_every_operation_of_ecs_is_on_the_page_once() -> None:
     assert [name for name in TABLES["ecs"] if page.count(f"`{name}`") != 1] == []
 
 
-def test_every_member_is_on_the_page() -> None:
-    page = task_definition()
-    for shape, members in FIELDS.items():
+@pytest.mark.parametrize(
+    ("write", "fields"), [(task_definition, taskdef_fields.FIELDS), (service, service_fields.FIELDS)]
+)
+def test_every_member_is_on_the_page(write: Callable[[], str], fields: Fields) -> None:
+    page = write()
+    for shape, members in fields.items():
         section = page.split(f"## {shape.removesuffix('Request')}\n")[1].split("\n## ")[0]
         assert [name for name in members if section.count(f"| `{name}` |") != 1] == []
 
