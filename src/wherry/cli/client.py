@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
-
+from wherry.cli.options import ClientOptions, decode
 from wherry.settings import Settings
 
 PLACEHOLDER = "wherry"
@@ -24,8 +23,17 @@ def exports(settings: Settings) -> dict[str, str]:
     }
 
 
+def env(*, client: ClientOptions | None = None) -> None:
+    """Print the exports that point the AWS tools at Wherry: eval "$(wherry env)"."""
+    for name, value in exports(decode(client)).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
 def ecs(settings: Settings) -> Any:
     """Make a botocore client of ECS for the control plane."""
+    import botocore.session  # noqa: PLC0415 - `wherry env` needs no client and would wait a second for it
+    from botocore.config import Config  # noqa: PLC0415 - the same
+
     return botocore.session.get_session().create_client(
         "ecs",
         region_name=settings.region,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import anyio
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
@@ -10,11 +13,16 @@ from wherry.agent.host import Check, check_host
 from wherry.agent.runtime import registration
 from wherry.agent.runtime.engine import engine_url
 from wherry.cli.failure import CommandFailed
-from wherry.settings import Settings
+from wherry.cli.options import ServerOptions, decode
 
 
-def doctor(settings: Settings, *, fix: bool, console: Console) -> bool:
-    """Print a table of checks and the remedies; True if nothing that is needed is missing."""
+def doctor(
+    *,
+    server: ServerOptions | None = None,
+    fix: Annotated[bool, Parameter(help="Mend what can be mended: register the OCI runtime with the engine.")] = False,
+) -> int:
+    """Check what Wherry needs on this machine and say how to mend what is missing; exit code 1 if anything is."""
+    settings, console = decode(server), Console(highlight=False, soft_wrap=True)
     if fix:
         _fix(console)
 
@@ -26,10 +34,10 @@ def doctor(settings: Settings, *, fix: bool, console: Console) -> bool:
     for check in checks:
         table.add_row(_mark(check), check.name, check.detail)
     console.print(table)
-    remedies = [check for check in checks if not check.ok and check.remedy]
-    for check in remedies:
-        console.print(f"[bold]{check.name}[/]: {check.remedy}", highlight=False)
-    return all(check.ok or not check.needed for check in checks)
+    for check in checks:
+        if not check.ok and check.remedy:
+            console.print(f"[bold]{check.name}[/]: {check.remedy}")
+    return 0 if all(check.ok or not check.needed for check in checks) else 1
 
 
 def _mark(check: Check) -> str:

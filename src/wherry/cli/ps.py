@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from cyclopts import Parameter
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from wherry.cli.client import ecs
+from wherry.cli.failure import CommandFailed
+from wherry.cli.options import ClientOptions, decode
 from wherry.settings import Settings
 
 _COLOURS = {
@@ -26,6 +30,23 @@ _COLOURS = {
     "UNKNOWN": "dim",
 }
 _REFRESH_SECONDS = 1.0
+
+
+def ps(
+    *,
+    client: ClientOptions | None = None,
+    once: Annotated[bool, Parameter(help="Print once instead of keeping the table up to date.")] = False,
+) -> None:
+    """Show clusters, services and tasks; live in a terminal until Ctrl-C."""
+    settings, console = decode(client), Console()
+    try:
+        show(settings, watch=console.is_terminal and not once, console=console)
+    except EndpointConnectionError:
+        raise CommandFailed(
+            f"No control plane answers at {settings.base_url}.", "Start one with 'wherry up', or give its --port."
+        ) from None
+    except (BotoCoreError, ClientError) as error:
+        raise CommandFailed(f"The control plane at {settings.base_url} refuses: {error}") from None
 
 
 def show(settings: Settings, *, watch: bool, console: Console) -> None:

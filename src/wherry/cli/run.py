@@ -9,32 +9,47 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import structlog
+from cyclopts import Parameter
 from rich.console import Console
 
 from wherry import app
 from wherry.agent.journal import JournalError
+from wherry.cli.failure import CommandFailed
+from wherry.cli.options import AgentOptions, HostOptions, ServerOptions, decode
 from wherry.settings import Settings
 from wherry.store.errors import StoreError
 
 _console = Console(stderr=True, highlight=False)
 
 
-def up(settings: Settings) -> None:
-    """Run a control plane and an agent until a signal."""
+def up(*, server: ServerOptions | None = None, host: HostOptions | None = None) -> None:
+    """Run a control plane and its agent on this machine until Ctrl-C or SIGTERM; tasks go on running."""
+    settings = decode(server, host)
     _run(partial(app.run_up, settings), partial(_announce_up, settings))
 
 
-def server(settings: Settings) -> None:
-    """Run a control plane until a signal."""
+def server(*, server: ServerOptions | None = None) -> None:
+    """Run a control plane alone; agents join it with `wherry agent`."""
+    settings = decode(server)
     _run(partial(app.run_control_plane, settings), partial(_announce_server, settings))
 
 
-def agent(settings: Settings) -> None:
-    """Run an agent until a signal."""
+def agent(
+    *,
+    agent: AgentOptions | None = None,
+    host: HostOptions | None = None,
+    fargate: Annotated[bool, Parameter(help="Join the Fargate pool: capacity without visible instances.")] = True,
+) -> None:
+    """Run the agent of this host alone, for a control plane that runs elsewhere."""
+    if not fargate:
+        raise CommandFailed(
+            "Joining a cluster as a container instance is not supported yet.", "Leave --no-fargate out."
+        )
+    settings = decode(agent, host)
     _run(partial(app.run_agent, settings), partial(_announce_agent, settings))
 
 
@@ -70,7 +85,8 @@ def _run(start: Callable[..., Coroutine[Any, Any, None]], announce: Callable[[in
     try:
         anyio.run(main, backend_options={"use_uvloop": True})
     except* (app.StartError, StoreError, JournalError) as errors:
-        raise _first(errors) from None
+        error = _first(errors)
+        raise CommandFailed(str(error), getattr(error, "hint", "")) from None
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:
