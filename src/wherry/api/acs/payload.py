@@ -24,7 +24,7 @@ _NANOSECONDS = 1_000_000_000
 _MIB = 1024 * 1024
 
 
-def payload_task(  # noqa: PLR0913 - the rows of one task, each by its name
+def payload_task(
     task: Task,
     *,
     definition: TaskDefinition,
