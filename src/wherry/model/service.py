@@ -93,8 +93,7 @@ class DeploymentConfiguration(Value, frozen=True):
 class Service(Entity, frozen=True):
     """A service. Key: `service_arn`. Running and pending counts are queries over tasks, never stored.
 
-    `steady` tells that the steady-state event has been written; `last_events` remembers when a message was last
-    written, so that repeated ones can be suppressed: message -> epoch seconds; `events_written` numbers the events.
+    `last_events` remembers when a message was last written, so that repeated ones can be suppressed: message -> epoch seconds; `events_written` numbers the events.
     """
 
     service_arn: str
@@ -123,7 +122,6 @@ class Service(Entity, frozen=True):
     deleted_at: float | None = None
     client_token: str | None = None
     fingerprint: str = ""
-    steady: bool = False
     last_events: dict[str, float] = {}
     events_written: int = 0
     tags: tuple[Tag, ...] = ()
@@ -155,8 +153,9 @@ class Deployment(Entity, frozen=True):
     `rollback_of` names the failed or stopped deployment that this one undoes: both are then one service deployment,
     `service_deployment_arn` is the same. `failed_tasks` is what the circuit breaker counts, `failed_at` when it last
     did, `any_running` that it is in its second stage. `start_failures` counts rounds of starts in a row that never
-    reached RUNNING, the last at `start_failed_at`; `crashed_at` is when a task last ended before it was healthy. `desired_count` is what an ACTIVE deployment may still have; None
-    while it is PRIMARY, when the service's holds, and until the scheduler has seen that it no longer is.
+    reached RUNNING, the last at `start_failed_at`; `crashed_at` is when a task last ended before it was healthy.
+    `desired_count` is what an ACTIVE deployment may still have; None while it is PRIMARY, when the service's holds, and
+    until the scheduler has seen that it no longer is.
     `source_revision_arns` are the revisions that ran when it began. `rollback_…` tell, on the deployment that is
     undone, why, since when and to which revision. `bake_started_at` is when every task was healthy and
     `bakeTimeInMinutes` began.
