@@ -93,7 +93,8 @@ class DeploymentConfiguration(Value, frozen=True):
 class Service(Entity, frozen=True):
     """A service. Key: `service_arn`. Running and pending counts are queries over tasks, never stored.
 
-    `last_events` remembers when a message was last written, so that repeated ones can be suppressed: message -> epoch seconds; `events_written` numbers the events.
+    `last_events` remembers when a message was last written, so that repeated ones can be suppressed: message -> epoch
+    seconds; `events_written` numbers the events.
     """
 
     service_arn: str
