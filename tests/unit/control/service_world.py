@@ -76,13 +76,15 @@ class Rows:
 class ServiceWorld:
     """One service, its tasks, and the time."""
 
-    def __init__(self, *, desired: int = 2, checks: bool = False, created: bool = True, **config: Any) -> None:
+    def __init__(
+        self, *, desired: int = 2, checks: bool = False, created: bool = True, capacity: int = 10_000, **config: Any
+    ) -> None:
         self.now = NOW
         self.entropy = Counter()
         self.rows = Rows()
         self.checks = checks
+        self.capacity = capacity
         self.wake_at: float | None = None
-        self.lows: list[int] = []
         service = a_service(desired_count=desired, deployment_configuration=DeploymentConfiguration(**config))
         self.arn = service.service_arn
         self.rows.put(service)
@@ -226,12 +228,15 @@ class ServiceWorld:
 
     def tick(self, *, checks: HealthStatus = HealthStatus.HEALTHY) -> None:
         """Let everything that is under way arrive, schedule, and go on to the next moment that matters."""
-        for task in self.tasks:
-            if task.is_stopped:
-                continue
+        present = [task for task in self.tasks if not task.is_stopped]
+        placed = sum(task.container_instance_arn is not None for task in present)
+        for task in present:
             if task.desired_status is DesiredStatus.STOPPED:
                 self.end(task)
+            elif task.container_instance_arn is None and placed >= self.capacity:
+                self.change(task, placement_reason="no room")
             elif task.last_status is not TaskStatus.RUNNING:
+                placed += task.container_instance_arn is None
                 self.run(task)
             elif self.checks and task.health_status is not HealthStatus.HEALTHY:
                 self.judge(task, checks)

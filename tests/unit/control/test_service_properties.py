@@ -136,3 +136,19 @@ def test_an_undisturbed_rollout_never_leaves_the_band_between_floor_and_ceiling(
             if world.settled:
                 break
         assert world.settled
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(desired=st.integers(2, 6), low=st.sampled_from([0, 34, 50]), rolls=st.integers(1, 3))
+def test_a_full_cluster_rolls_out_within_the_floor(desired, low, rolls):
+    world = ServiceWorld(desired=desired, minimum_healthy_percent=low, capacity=desired)
+    world.settle()
+    lower, _ = bounds(world.service)
+    for _ in range(rolls):
+        world.roll()
+        for _ in range(80):
+            world.tick()
+            assert len(world.healthy) >= lower
+            if world.settled:
+                break
+        assert world.settled, world.said[-4:]
