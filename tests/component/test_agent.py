@@ -1,0 +1,486 @@
+"""A whole agent against a scripted control plane, on a machine without containers, in virtual time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+from tests.component.agent_lab import (
+    EPOCH,
+    INSTANCE,
+    Lab,
+    a_payload_container,
+    a_payload_task,
+    clock,
+    in_virtual_time,
+    lab,
+    task_arn,
+)
+
+from wherry.agent.journal import Journal
+from wherry.agent.link.base import RefusedError
+from wherry.agent.runtime.base import ContainerState
+from wherry.agent.spec import TaskSpec
+from wherry.model import payload
+
+
+def scenario(tmp_path: Path, play) -> None:
+    async def whole() -> None:
+        async with lab(tmp_path) as made:
+            await play(made)
+
+    in_virtual_time(whole)
+
+
+async def quiet() -> None:
+    """Let everything happen that happens at once."""
+    await anyio.sleep(0.5)
+
+
+def test_it_registers_into_the_pool_with_what_the_host_has(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.until(lambda: lab.control_plane.queries)
+        registration = lab.control_plane.registrations[0]
+        attributes = {a["name"]: a.get("value") for a in registration["attributes"]}
+        assert attributes["wherry.pool"] == "FARGATE"
+        assert attributes["ecs.cpu-architecture"] == "x86_64"
+        resources = {r["name"]: r.get("integerValue") for r in registration["totalResources"]}
+        assert (resources["CPU"], resources["MEMORY"]) == (4096, 16384)
+        assert "containerInstanceArn" not in registration
+        query = lab.control_plane.queries[0]
+        assert query["containerInstanceArn"] == INSTANCE
+        assert query["clusterArn"].endswith(":cluster/.fargate")
+        assert (query["protocolVersion"], query["seqNum"], query["sendCredentials"]) == ("2", "1", "true")
+        assert query["dockerVersion"] == "DockerVersion: fake"
+
+        async with lab.agent():
+            await lab.control_plane.until(lambda: len(lab.control_plane.registrations) == 2)
+        assert lab.control_plane.registrations[1]["containerInstanceArn"] == INSTANCE
+
+    scenario(tmp_path, play)
+
+
+def test_a_task_runs_and_is_stopped(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task(a_payload_container("app", "digest=sha256:abc")))
+            report = await control_plane.reported("RUNNING")
+            assert report["containers"] == [
+                {
+                    "containerName": "app",
+                    "status": "RUNNING",
+                    "runtimeId": next(iter(lab.engine.containers)),
+                    "imageDigest": "sha256:abc",
+                }
+            ]
+            assert EPOCH <= report["pullStartedAt"] <= report["pullStoppedAt"] <= clock()
+            await anyio.sleep(100)
+
+            await control_plane.send_tasks(a_payload_task(desired="STOPPED"))
+            report = await control_plane.reported("STOPPED")
+            assert report["containers"][0]["exitCode"] == 0
+            assert report["executionStoppedAt"] >= EPOCH + 100
+            await control_plane.until(lambda: "detached" in control_plane.statuses())
+            await quiet()
+
+        assert control_plane.statuses() == ["attached", "RUNNING", "STOPPED", "detached"]
+        assert not lab.engine.containers
+        assert not lab.engine.sandboxes
+
+    scenario(tmp_path, play)
+
+
+def test_an_essential_container_that_exits_ends_the_task_and_the_exit_code_is_told(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(
+                a_payload_task(a_payload_container("app", "run_for=10&exit_code=3"), a_payload_container("side"))
+            )
+            report = await lab.control_plane.reported("STOPPED")
+        assert {c["containerName"]: c["exitCode"] for c in report["containers"]} == {"app": 3, "side": 0}
+        assert "reason" not in report
+
+    scenario(tmp_path, play)
+
+
+def test_out_of_memory_is_told_in_the_words_of_ecs(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task(a_payload_container("app", "run_for=1&oom=true")))
+            report = await lab.control_plane.reported("STOPPED")
+        assert report["containers"][0]["exitCode"] == 137
+        assert report["containers"][0]["reason"] == "OutOfMemoryError: Container killed due to memory usage"
+
+    scenario(tmp_path, play)
+
+
+def test_a_pull_error_becomes_the_containers_reason_and_nothing_runs(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(
+                a_payload_task(a_payload_container("app", "pull_error=no such image"), a_payload_container("side"))
+            )
+            report = await lab.control_plane.reported("STOPPED")
+            await lab.control_plane.until(lambda: "detached" in lab.control_plane.statuses())
+            await quiet()
+        app = next(c for c in report["containers"] if c["containerName"] == "app")
+        assert app["reason"] == "CannotPullContainerError: no such image"
+        assert "exitCode" not in app
+        assert "RUNNING" not in lab.control_plane.statuses()
+        assert not lab.engine.containers
+
+    scenario(tmp_path, play)
+
+
+def test_an_init_container_comes_first_and_may_end(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(
+                a_payload_task(
+                    a_payload_container("init", "run_for=30", essential=False),
+                    a_payload_container("app", after="init:SUCCESS"),
+                )
+            )
+            await anyio.sleep(29)
+            assert lab.running() == ["init"]
+            assert lab.engine.pulls == ["fake/init?run_for=30"]
+            report = await control_plane.reported("RUNNING")
+            assert {c["containerName"]: c["status"] for c in report["containers"]} == {
+                "init": "STOPPED",
+                "app": "RUNNING",
+            }
+            assert lab.running() == ["app"]
+
+    scenario(tmp_path, play)
+
+
+def test_health_is_published_at_once_and_statistics_now_and_then(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(
+                a_payload_task(a_payload_container("app", "healthy_after=7&unhealthy_after=31", checked=True))
+            )
+            await control_plane.until(lambda: {"app": "HEALTHY"} in control_plane.health)
+            assert clock() - EPOCH < 9
+            await control_plane.until(lambda: {"app": "UNHEALTHY"} in control_plane.health)
+            assert clock() - EPOCH < 33
+            await control_plane.until(lambda: control_plane.metrics)
+            metric = control_plane.metrics[0].container_metrics[0]
+            assert metric.cpu_stats_set is not None
+            assert 0.9 < metric.cpu_stats_set.sum < 1.1  # The fake uses a hundredth of a core.
+
+    scenario(tmp_path, play)
+
+
+def test_an_agent_that_comes_back_adopts_its_containers(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task())
+            await control_plane.reported("RUNNING")
+            await quiet()
+        assert lab.running() == ["app"]
+        (container,) = lab.engine.containers
+        await anyio.sleep(1000)
+
+        async with lab.agent():
+            await quiet()
+            await control_plane.send_tasks(a_payload_task())
+            await anyio.sleep(100)
+            assert list(lab.engine.containers) == [container]
+            assert control_plane.statuses() == ["attached", "RUNNING"]
+            lab.engine.kill(container, 9)
+            report = await control_plane.reported("STOPPED")
+        assert report["containers"][0]["exitCode"] == 9
+
+    scenario(tmp_path, play)
+
+
+def test_what_happened_while_the_agent_was_away_is_told_when_it_is_back(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task(a_payload_container("app", "run_for=60&exit_code=4")))
+            await lab.control_plane.reported("RUNNING")
+        await anyio.sleep(1000)
+        async with lab.agent():
+            report = await lab.control_plane.reported("STOPPED")
+        assert report["containers"][0]["exitCode"] == 4
+        assert EPOCH + 60 <= report["executionStoppedAt"] < EPOCH + 65
+
+    scenario(tmp_path, play)
+
+
+def test_an_hour_without_a_control_plane_stops_nothing_and_loses_no_report(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(
+                a_payload_task(number=1), a_payload_task(a_payload_container("b", "run_for=1000&exit_code=5"), number=2)
+            )
+            await control_plane.reported("RUNNING", task_arn(1))
+            await control_plane.reported("RUNNING", task_arn(2))
+            await control_plane.lose()
+            await anyio.sleep(3600)
+            assert lab.running() == ["app"]
+
+            control_plane.reachable = True
+            report = await control_plane.reported("STOPPED", task_arn(2))
+            assert report["containers"][0]["exitCode"] == 5
+            await control_plane.send_manifest(task_arn(1))
+            await control_plane.send_tasks(a_payload_task(number=1))
+            await anyio.sleep(100)
+            assert lab.running() == ["app"]
+            assert control_plane.statuses(task_arn(1)).count("RUNNING") == 1
+
+    scenario(tmp_path, play)
+
+
+def test_tasks_go_on_when_the_control_plane_is_not_there_at_the_start(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task(a_payload_container("app"), a_payload_container("side")))
+            await lab.control_plane.reported("RUNNING")
+        await lab.control_plane.lose()
+        async with lab.agent():
+            await quiet()
+            app = next(c for c in lab.engine.containers.values() if c.spec.name == "app")
+            lab.engine.kill(app.id)
+            await anyio.sleep(60)
+            assert lab.running() == []
+
+    scenario(tmp_path, play)
+
+
+def test_the_manifest_stops_what_it_lacks_only_after_asking(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task(number=1), a_payload_task(number=2))
+            await control_plane.reported("RUNNING", task_arn(1))
+            await control_plane.reported("RUNNING", task_arn(2))
+            await control_plane.send_manifest(task_arn(1))
+            await control_plane.until(
+                lambda: any(isinstance(m, payload.TaskStopVerificationMessage) for m in control_plane.heard)
+            )
+            await anyio.sleep(100)
+            assert lab.running() == ["app", "app"]
+            asked = control_plane.heard[-1]
+            assert isinstance(asked, payload.TaskStopVerificationMessage)
+            assert [c.task_arn for c in asked.stop_candidates] == [task_arn(2)]
+
+            await control_plane.say(
+                payload.TaskStopVerificationAck(message_id=asked.message_id, stop_tasks=asked.stop_candidates)
+            )
+            await control_plane.reported("STOPPED", task_arn(2))
+            assert control_plane.statuses(task_arn(1)).count("STOPPED") == 0
+
+    scenario(tmp_path, play)
+
+
+def test_an_old_manifest_is_dropped_even_after_a_restart(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task())
+            await control_plane.send_manifest(task_arn(), timeline=5)
+            await control_plane.until(lambda: len(control_plane.acks) == 2)
+        async with lab.agent():
+            await control_plane.until(lambda: len(control_plane.queries) == 2)
+            await control_plane.send_manifest(timeline=5)
+            await anyio.sleep(30)
+            assert not any(isinstance(m, payload.TaskStopVerificationMessage) for m in control_plane.heard)
+            assert lab.running() == ["app"]
+
+    scenario(tmp_path, play)
+
+
+def test_leftovers_go_after_a_manifest_and_not_before(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task(number=1), a_payload_task(number=2))
+            await control_plane.reported("RUNNING", task_arn(1))
+            await control_plane.reported("RUNNING", task_arn(2))
+        lab.path.unlink()
+        async with lab.agent():
+            await control_plane.until(lambda: len(control_plane.queries) == 2)
+            await anyio.sleep(100)
+            assert len(lab.engine.containers) == 2
+            await control_plane.send_manifest(task_arn(1))
+            await anyio.sleep(10)
+            assert [c.task.arn for c in lab.engine.containers.values()] == [task_arn(1)]
+            assert {task_id for _, task_id in lab.engine.sandboxes} == {f"{1:032x}"}
+            (adopted,) = lab.engine.containers
+            await control_plane.send_tasks(a_payload_task(number=1))
+            await anyio.sleep(10)
+            assert list(lab.engine.containers) == [adopted]
+            assert lab.engine.containers[adopted].state is ContainerState.RUNNING
+
+    scenario(tmp_path, play)
+
+
+def test_a_payload_that_comes_after_the_end_runs_nothing_and_has_the_end_told_again(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task(a_payload_container("app", "run_for=5&exit_code=2")))
+            await control_plane.until(lambda: "detached" in control_plane.statuses())
+            await quiet()
+            pulls = list(lab.engine.pulls)
+            await control_plane.send_tasks(a_payload_task(a_payload_container("app", "run_for=5&exit_code=2")))
+            await anyio.sleep(60)
+        assert lab.engine.pulls == pulls
+        assert control_plane.statuses() == ["attached", "RUNNING", "STOPPED", "detached", "STOPPED", "detached"]
+        assert control_plane.reports[-2] == control_plane.reports[-4]
+
+    scenario(tmp_path, play)
+
+
+def test_a_stop_for_a_task_that_never_came_is_answered_by_its_end(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task(desired="STOPPED"))
+            await lab.control_plane.until(lambda: "detached" in lab.control_plane.statuses())
+        assert lab.control_plane.statuses() == ["STOPPED", "detached"]
+        assert lab.engine.pulls == []
+
+    scenario(tmp_path, play)
+
+
+def test_a_stop_abandons_a_pull(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task(a_payload_container("app", "pull_seconds=900")))
+            await anyio.sleep(5)
+            await lab.control_plane.send_tasks(a_payload_task(desired="STOPPED"))
+            await lab.control_plane.reported("STOPPED")
+            assert clock() - EPOCH < 10
+        assert not lab.engine.containers
+
+    scenario(tmp_path, play)
+
+
+def test_a_malformed_task_ends_with_a_reason_and_its_neighbours_run(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        broken = a_payload_container(
+            "app", docker_config=payload.DockerConfig(version="", config="{", host_config="{}")
+        )
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task(broken, number=1), a_payload_task(number=2))
+            report = await lab.control_plane.reported("STOPPED", task_arn(1))
+            assert report["reason"].startswith("UnrecognizedTaskError: Error loading task - container app")
+            await lab.control_plane.reported("RUNNING", task_arn(2))
+
+    scenario(tmp_path, play)
+
+
+def test_a_frame_that_cannot_be_read_is_refused_and_the_conversation_goes_on(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.until(lambda: control_plane.channel)
+            assert control_plane.channel is not None
+            await control_plane.channel.send({"type": "PayloadMessage", "message": {"messageId": "m1", "tasks": 5}})
+            await control_plane.until(lambda: control_plane.heard)
+            refusal = control_plane.heard[0]
+            assert isinstance(refusal, payload.NackRequest)
+            assert refusal.message_id == "m1"
+            await control_plane.say(payload.HeartbeatMessage(message_id="h1", healthy=True))
+            await control_plane.until(lambda: len(control_plane.heard) == 2)
+            assert control_plane.heard[1] == payload.HeartbeatAckRequest(message_id="h1")
+            assert len(control_plane.queries) == 1
+
+    scenario(tmp_path, play)
+
+
+def test_a_payload_is_in_the_journal_before_it_is_acknowledged(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task())
+        assert [one.arn for one in Journal.open(lab.path).assignments()] == [task_arn()]
+
+    scenario(tmp_path, play)
+
+
+def test_silence_ends_the_conversation_and_the_agent_dials_again(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.say(payload.HeartbeatMessage(message_id="h", healthy=True))
+            await lab.control_plane.until(lambda: len(lab.control_plane.queries) == 2)
+        assert 60 <= clock() - EPOCH <= 125
+        assert lab.control_plane.queries[1]["sendCredentials"] == "false"
+
+    scenario(tmp_path, play)
+
+
+def test_an_instance_that_is_not_known_any_more_registers_anew(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.until(lambda: control_plane.queries)
+            other = INSTANCE[:-1] + "2"
+            control_plane.known = {other}
+            await control_plane.lose()
+            control_plane.reachable = True
+            await control_plane.until(lambda: control_plane.queries[-1]["containerInstanceArn"] == other)
+
+    scenario(tmp_path, play)
+
+
+def test_an_engine_that_restarts_costs_nothing(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task())
+            await control_plane.reported("RUNNING")
+            lab.engine.crash()
+            await control_plane.send_tasks(a_payload_task(number=2))
+            await anyio.sleep(300)
+            assert control_plane.statuses() == ["attached", "RUNNING"]
+            lab.engine.restart()
+            await control_plane.reported("RUNNING", task_arn(2))
+            assert control_plane.statuses(task_arn(1)).count("STOPPED") == 0
+
+    scenario(tmp_path, play)
+
+
+def test_a_report_that_is_refused_for_good_is_not_repeated(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        control_plane.refuse = RefusedError("InvalidParameterException", "no such task")
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task(a_payload_container("app", "run_for=5")))
+            await anyio.sleep(30)
+        assert not lab.engine.containers
+        assert not lab.engine.sandboxes
+
+    scenario(tmp_path, play)
+
+
+def test_a_bug_in_one_task_backs_off_that_task_only(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        good = lab.engine.script
+
+        def script(image: str):
+            if "bad" in image:
+                raise ZeroDivisionError
+            return good(image)
+
+        lab.engine.script = script  # type: ignore[method-assign]
+        async with lab.agent():
+            await lab.control_plane.send_tasks(
+                a_payload_task(a_payload_container("bad"), number=1), a_payload_task(number=2)
+            )
+            await lab.control_plane.reported("RUNNING", task_arn(2))
+            await anyio.sleep(100)
+            assert lab.control_plane.statuses(task_arn(1)).count("STOPPED") == 0
+
+    scenario(tmp_path, play)
+
+
+def test_a_task_spec_knows_its_id() -> None:
+    assert TaskSpec(arn=task_arn(7), cluster="", family="", version="", containers=()).task_id == f"{7:032x}"

@@ -1,0 +1,191 @@
+"""From payload to assignment: understood exactly, or refused by name."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from wherry.agent.assignments import take_on
+from wherry.agent.spec import Condition, Dependency, Eni, HealthCheck, PortMapping, Tmpfs, Ulimit
+from wherry.model.payload import (
+    DockerConfig,
+    Ipv4Assignment,
+    PayloadContainer,
+    PayloadDependency,
+    PayloadEni,
+    PayloadPort,
+    PayloadTask,
+)
+from wherry.model.task import DesiredStatus
+
+ARN = "arn:aws:ecs:us-east-1:000000000000:task/default/0123"
+
+
+def a_payload_container(*, config=None, host=None, **members) -> PayloadContainer:
+    docker = DockerConfig(
+        version="1.41",
+        config=msgspec.json.encode(config or {}).decode(),
+        host_config=msgspec.json.encode(host or {}).decode(),
+    )
+    whole = {"name": "app", "image": "app", "essential": True, "cpu": 0, "memory": 0, "overrides": "{}"}
+    return PayloadContainer(**{**whole, "docker_config": docker, **members})
+
+
+def a_payload(*containers: PayloadContainer, **members) -> PayloadTask:
+    return PayloadTask(
+        **{"arn": ARN, "desired_status": "RUNNING", "overrides": "{}", "containers": containers, **members}
+    )
+
+
+def container_of(payload: PayloadContainer):
+    assignment = take_on(a_payload(payload), stop_timeout=30)
+    assert assignment.fault is None, assignment.fault
+    return assignment.spec.containers[0]
+
+
+def test_everything_of_a_container_is_understood() -> None:
+    found = container_of(
+        a_payload_container(
+            cpu=256,
+            memory=64,
+            command=("serve",),
+            entry_point=("/bin/sh",),
+            environment={"A": "1"},
+            port_mappings=(PayloadPort(container_port=80, host_port=80, protocol="tcp"),),
+            start_timeout=10,
+            stop_timeout=20,
+            health_check_type="docker",
+            config={
+                "User": "nobody",
+                "WorkingDir": "/srv",
+                "Labels": {"team": "red"},
+                "OpenStdin": True,
+                "Tty": True,
+                "Healthcheck": {"Test": ["CMD", "true"], "Interval": 5_000_000_000, "Retries": 2},
+            },
+            host={
+                "MemoryReservation": 32 * 2**20,
+                "MemorySwap": 128 * 2**20,
+                "MemorySwappiness": 60,
+                "Privileged": True,
+                "ReadonlyRootfs": True,
+                "Init": True,
+                "ShmSize": 1024,
+                "Dns": ["10.0.0.2"],
+                "DnsSearch": ["example.org"],
+                "ExtraHosts": ["six:fd00::1"],
+                "SecurityOpt": ["no-new-privileges"],
+                "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}],
+                "Sysctls": {"net.core.somaxconn": "9"},
+                "CapAdd": ["NET_ADMIN"],
+                "CapDrop": ["ALL"],
+                "Tmpfs": {"/tmp/x": "size=64m,noexec"},
+            },
+        )
+    )
+    assert found.memory == 64 * 2**20
+    assert (found.cpu_shares, found.command, found.entry_point) == (256, ("serve",), ("/bin/sh",))
+    assert found.ports == (PortMapping(container_port=80, host_port=80),)
+    assert found.health_check == HealthCheck(command=("CMD", "true"), interval=5, retries=2)
+    assert (found.start_timeout, found.stop_timeout) == (10, 20)
+    assert found.tmpfs == (Tmpfs(container_path="/tmp/x", size_mib=64, options=("noexec",)),)
+    assert found.ulimits == (Ulimit(name="nofile", soft=1, hard=2),)
+    assert found.extra_hosts == {"six": "fd00::1"}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(found)}
+    assert [name for name, default in defaults.items() if getattr(found, name) == default and name != "essential"] == [
+        "hostname",
+        "depends_on",
+    ]
+
+
+def test_what_nobody_set_has_the_defaults_of_ecs() -> None:
+    found = container_of(a_payload_container(config={"User": None}))
+
+    assert (found.memory, found.cpu_shares, found.stop_timeout, found.health_check) == (None, 2, 30, None)
+
+
+def test_only_a_health_check_of_the_task_definition_counts() -> None:
+    check = {"Healthcheck": {"Test": ["CMD", "true"]}}
+
+    assert container_of(a_payload_container(config=check)).health_check is None
+    off = {"Healthcheck": {"Test": ["NONE"]}}
+    assert container_of(a_payload_container(config=off, health_check_type="docker")).health_check is None
+
+
+def test_the_command_of_a_stock_override_wins() -> None:
+    assert container_of(a_payload_container(command=("a",), overrides='{"command":["b"]}')).command == ("b",)
+
+
+def test_the_network_interface_and_the_limits_of_the_task() -> None:
+    eni = PayloadEni(
+        attachment_arn="arn:attachment",
+        ec2_id="eni-1",
+        mac_address="02:00:00:00:00:01",
+        ipv4_addresses=(
+            Ipv4Assignment(primary=False, private_address="172.31.0.9"),
+            Ipv4Assignment(primary=True, private_address="172.31.0.5"),
+        ),
+        subnet_gateway_ipv4_address="172.31.0.1/20",
+    )
+    payload = a_payload(
+        a_payload_container(), elastic_network_interfaces=(eni,), cpu=0.25, memory=512, network_mode="awsvpc"
+    )
+    spec = take_on(payload, stop_timeout=30).spec
+
+    assert spec.eni == Eni(
+        id="eni-1",
+        attachment_arn="arn:attachment",
+        mac_address="02:00:00:00:00:01",
+        ipv4_address="172.31.0.5",
+        gateway_cidr="172.31.0.1/20",
+    )
+    assert (spec.cpu, spec.memory_mib, spec.network_mode) == (0.25, 512, "awsvpc")
+
+
+def test_dependencies_keep_their_conditions() -> None:
+    app = a_payload_container(name="b", depends_on=(PayloadDependency(container_name="a", condition="SUCCESS"),))
+    assignment = take_on(a_payload(a_payload_container(name="a"), app), stop_timeout=30)
+
+    assert assignment.spec.container("b").depends_on == (Dependency(container="a", condition=Condition.SUCCESS),)
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ({"host": {"PidsLimit": 5}}, "container app: dockerConfig.hostConfig: this agent does not honour `PidsLimit`"),
+        ({"config": {"User": 5}}, "container app: dockerConfig.config: Expected `str | null`, got `int` - at `$.User`"),
+        ({"docker_config": DockerConfig(version="", config="{", host_config="{}")}, "is not JSON"),
+        ({"host": {"Tmpfs": {"/t": "noexec"}}}, "tmpfs /t has no size in MiB"),
+        ({"host": {"ExtraHosts": ["nothing"]}}, "extraHosts entry 'nothing' is not NAME:ADDRESS"),
+        ({"depends_on": (PayloadDependency(container_name="a", condition="MAYBE"),)}, "condition 'MAYBE' is not known"),
+        ({"essential": False}, "at least one container of a task is essential"),
+    ],
+)
+def test_what_cannot_be_understood_is_a_task_that_failed_with_a_reason(part, why) -> None:
+    assignment = take_on(a_payload(a_payload_container(**part)), stop_timeout=30)
+
+    assert assignment.fault is not None
+    assert assignment.fault.reason.startswith("UnrecognizedTaskError: Error loading task - ")
+    assert why in assignment.fault.reason
+    assert assignment.stopping
+
+
+def test_a_malformed_task_keeps_its_interface_so_that_it_can_be_given_back() -> None:
+    eni = PayloadEni(
+        attachment_arn="arn:attachment",
+        ec2_id="eni-1",
+        mac_address="",
+        ipv4_addresses=(),
+        subnet_gateway_ipv4_address="",
+    )
+    assignment = take_on(a_payload(elastic_network_interfaces=(eni,)), stop_timeout=30)
+
+    assert assignment.fault is not None
+    assert assignment.spec.eni.attachment_arn == "arn:attachment"
+
+
+def test_whatever_is_not_to_run_is_to_stop() -> None:
+    stopped = replace(a_payload(a_payload_container()), desired_status="STOPPED")
+
+    assert take_on(stopped, stop_timeout=30).desired is DesiredStatus.STOPPED
