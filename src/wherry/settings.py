@@ -52,24 +52,43 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a control plane and an agent are told."""
 
     listen: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback verifies signatures and needs credentials."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 4566
+    """Port of the AWS API, for agents too."""
     data_dir: Path = Path("/var/lib/wherry")
+    """Directory of the database and of the agent's journal."""
     database_url: str | None = None
+    """`postgresql://…`; without it SQLite in the data directory."""
     region: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")] = "us-east-1"
+    """Region in ARNs; fixed at the first start."""
     account_id: Annotated[str, Meta(pattern=r"^\d{12}$")] = "000000000000"
+    """Account in ARNs; fixed at the first start."""
     auth: Annotated[str, Meta(pattern="^(trust|strict)$")] = "trust"
+    """`trust`: a loopback listener believes its callers; `strict`: it verifies signatures as any other does."""
     access_key_id: str | None = None
+    """Access key of the account's administrator, for listeners that verify and for agents."""
     secret_access_key: str | None = None
+    """Its secret. Never logged, never stored."""
     session_token: str | None = None
+    """Session token that goes with them, if any."""
     vpc_cidr: str | None = None
+    """Addresses of the default VPC, /16 to /24; fixed at the first start. `wherry up` finds a free range itself."""
     max_body: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
+    """Largest request body in bytes."""
     image_pull_behavior: Annotated[str, Meta(pattern="^(default|always|once|prefer-cached)$")] = "default"
+    """`default` (pull, else the cached image), `always`, `once` or `prefer-cached`."""
     sandbox: Annotated[str, Meta(pattern="^(auto|namespace|pause)$")] = "auto"
+    """`namespace` (fastest; needs the OCI runtime), `pause` (any engine) or `auto`."""
     advertise_url: Annotated[str, Meta(pattern="^https?://")] | None = None
+    """URL by which agents of other hosts reach this control plane."""
     server_url: Annotated[str, Meta(pattern="^https?://")] | None = None
+    """The control plane that `wherry agent` works for; without it the one of this machine."""
     reserved_memory: Annotated[int, Meta(ge=0)] = 0
+    """MiB of memory that are not for tasks."""
     cpu: Annotated[int, Meta(ge=128)] | None = None
+    """CPU units for tasks, 1024 a core; without it all cores."""
     memory: Annotated[int, Meta(ge=4)] | None = None
+    """MiB of memory for tasks; without it all of it."""
     timing: Timing = Timing()
 
     @property

@@ -13,16 +13,16 @@ from wherry.agent.host import Check, check_host
 from wherry.agent.runtime import registration
 from wherry.agent.runtime.engine import engine_url
 from wherry.cli.failure import CommandFailed
-from wherry.cli.options import ServerOptions, decode
+from wherry.cli.options import ClientOptions, decode
 
 
 def doctor(
     *,
-    server: ServerOptions | None = None,
+    client: ClientOptions | None = None,
     fix: Annotated[bool, Parameter(help="Mend what can be mended: register the OCI runtime with the engine.")] = False,
 ) -> int:
     """Check what Wherry needs on this machine and say how to mend what is missing; exit code 1 if anything is."""
-    settings, console = decode(server), Console(highlight=False, soft_wrap=True)
+    settings, console = decode(client), Console(highlight=False, soft_wrap=True)
     if fix:
         _fix(console)
 

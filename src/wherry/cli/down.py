@@ -8,17 +8,17 @@ from rich.console import Console
 from wherry import app, claim
 from wherry.agent.runtime.base import RuntimeUnavailableError
 from wherry.cli.failure import CommandFailed
-from wherry.cli.options import ServerOptions, decode
+from wherry.cli.options import DirectoryOptions, decode
 
 PATIENCE_SECONDS = 30
 
 
-def down(*, server: ServerOptions | None = None) -> None:
+def down(*, directory: DirectoryOptions | None = None) -> None:
     """Stop what runs on this data directory, its tasks too, and remove everything they left on the host.
 
     A second call finds nothing to do. Services come back with the next start: what is wanted is in the database.
     """
-    settings, console = decode(server), Console(highlight=False, soft_wrap=True)
+    settings, console = decode(directory), Console(highlight=False, soft_wrap=True)
     for role in ("server", "agent"):
         try:
             stopped = claim.stop(settings.data_dir, role, patience=PATIENCE_SECONDS)

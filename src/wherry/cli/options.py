@@ -40,7 +40,7 @@ class ServerOptions:
     ] = None
     vpc_cidr: Annotated[
         str | None,
-        Parameter(env_var="WHERRY_VPC_CIDR", help="Addresses of the default VPC, a /16 to /20; fixed at first start."),
+        Parameter(env_var="WHERRY_VPC_CIDR", help="Addresses of the default VPC, a /16 to /24; fixed at first start."),
     ] = None
 
 
@@ -100,7 +100,20 @@ class ClientOptions:
     region: Annotated[str | None, Parameter(env_var="WHERRY_REGION", help="Its region.")] = None
 
 
-def decode(*groups: ServerOptions | HostOptions | AgentOptions | ClientOptions | None) -> Settings:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DirectoryOptions:
+    """Which Wherry of this machine is meant."""
+
+    data_dir: Annotated[
+        Path | None, Parameter(env_var="WHERRY_DATA_DIR", help="Its data directory (default /var/lib/wherry).")
+    ] = None
+
+
+Options = ServerOptions | HostOptions | AgentOptions | ClientOptions | DirectoryOptions
+
+
+def decode(*groups: Options | None) -> Settings:
     """Decode what was given on the command line over the environment; raises `SettingsError`."""
     given: dict[str, object] = {}
     for group in groups:

@@ -11,6 +11,7 @@ import botocore.session
 
 from wherry.api.ecs.refused import Refused
 from wherry.api.table import TABLES
+from wherry.cli import main, reference_settings
 from wherry.model import service_fields, taskdef_fields
 from wherry.model.taskdef_fields import Honoured, Verdict
 
@@ -115,9 +116,21 @@ def _page(lines: list[str]) -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
+def command_line() -> str:
+    """Write the page of all commands and their options."""
+    return HEAD + main.app.generate_docs().rstrip() + "\n"
+
+
+def settings() -> str:
+    """Write the page of all settings."""
+    return _page(reference_settings.lines())
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "cli.md": command_line,
     "operations.md": operations,
     "service.md": service,
+    "settings.md": settings,
     "task-definition.md": task_definition,
 }
 """File name below docs/reference -> what writes it."""
@@ -125,12 +138,10 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 def outdated(folder: Path) -> list[str]:
     """Name the pages in `folder` that are missing or differ from what would be written."""
-    return [
-        name for name, write in PAGES.items() if not (page := folder / name).exists() or page.read_text() != write()
-    ]
+    return [name for name, make in PAGES.items() if not (page := folder / name).exists() or page.read_text() != make()]
 
 
-def main(arguments: list[str]) -> int:
+def write(arguments: list[str]) -> int:
     """Write the pages into the folder that is given; with --check only say which ones are out of date."""
     folder = Path(arguments[-1])
     stale = outdated(folder)
@@ -145,4 +156,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(sys.argv[1:]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wherry.api.table import TABLES
-from wherry.cli.reference import PAGES, Fields, main, operations, outdated, service, task_definition
+from wherry.cli.reference import PAGES, Fields, write, operations, outdated, service, task_definition
 from wherry.model import service_fields, taskdef_fields
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
@@ -34,12 +34,12 @@ def test_every_member_is_on_the_page(write: Callable[[], str], fields: Fields) -
 
 
 def test_pages_are_written_where_they_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--check", str(tmp_path)]) == 1
+    assert write(["--check", str(tmp_path)]) == 1
     assert not list(tmp_path.iterdir())
-    assert main([str(tmp_path)]) == 0
+    assert write([str(tmp_path)]) == 0
     assert {page.name for page in tmp_path.iterdir()} == set(PAGES)
-    assert main(["--check", str(tmp_path)]) == 0
+    assert write(["--check", str(tmp_path)]) == 0
     (tmp_path / "operations.md").write_text("old")
     capsys.readouterr()
-    assert main([str(tmp_path)]) == 0
+    assert write([str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"wrote {tmp_path / 'operations.md'}\n"

@@ -87,9 +87,7 @@ class Session:
                 message_id=uuid(ctx.entropy),
                 cluster_arn=instance.cluster_arn,
                 container_instance_arn=self._instance_arn,
-                tasks=tuple(
-                    payload.ManifestTask(task_arn=a.task_arn, desired_status=a.desired_status) for a in current
-                ),
+                tasks=listed,
                 timeline=instance.manifest_sequence,
                 generated_at=math.floor(ctx.clock() * 1000),
             )
