@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class Channel(Protocol):
-    """Carries JSON objects; once closed it raises anyio's `EndOfStream` on receive and `ClosedResourceError` on send."""
+    """Carries JSON objects; once closed, receiving raises anyio's `EndOfStream` and sending `ClosedResourceError`."""
 
     async def send(self, frame: dict[str, Any]) -> None:
         """Send one frame."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wherry.api.table import TABLES
-from wherry.cli.reference import PAGES, Fields, write, operations, outdated, service, task_definition
+from wherry.cli.reference import PAGES, Fields, operations, outdated, service, task_definition, write
 from wherry.model import service_fields, taskdef_fields
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
