@@ -83,6 +83,7 @@ TABLES: tuple[Table[Any], ...] = (
         indexes=(
             ("cluster_arn", "desired_status"),
             ("service_arn", "last_status"),
+            ("service_arn", "counted"),
             ("container_instance_arn", "last_status"),
             ("started_by",),
             ("task_definition_arn", "last_status"),

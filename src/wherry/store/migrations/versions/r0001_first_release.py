@@ -85,6 +85,7 @@ def _tasks() -> None:
     )
     op.create_index("ix_tasks_cluster_arn_desired_status", "tasks", ["cluster_arn", "desired_status"])
     op.create_index("ix_tasks_service_arn_last_status", "tasks", ["service_arn", "last_status"])
+    op.create_index("ix_tasks_service_arn_counted", "tasks", ["service_arn", "counted"])
     op.create_index("ix_tasks_container_instance_arn_last_status", "tasks", ["container_instance_arn", "last_status"])
     op.create_index("ix_tasks_started_by", "tasks", ["started_by"])
     op.create_index("ix_tasks_task_definition_arn_last_status", "tasks", ["task_definition_arn", "last_status"])
