@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import anyio
+import pytest
 from tests.component.agent_lab import (
     EPOCH,
     INSTANCE,
@@ -478,6 +480,40 @@ def test_a_bug_in_one_task_backs_off_that_task_only(tmp_path: Path) -> None:
             await lab.control_plane.reported("RUNNING", task_arn(2))
             await anyio.sleep(100)
             assert lab.control_plane.statuses(task_arn(1)).count("STOPPED") == 0
+
+    scenario(tmp_path, play)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_agent_that_dies_again_and_again_brings_a_task_through_once(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+
+    async def play(lab: Lab) -> None:
+        starts: list[str] = []
+        run = lab.engine.run
+        lab.engine.run = lambda container: (starts.append(container.spec.name), run(container))  # type: ignore[method-assign]
+        slow = "pull_seconds=3&start_seconds=1"
+        task = a_payload_task(
+            a_payload_container("init", f"{slow}&run_for=5", essential=False),
+            a_payload_container("app", f"{slow}&run_for=40&exit_code=6", after="init:SUCCESS"),
+            a_payload_container("side", f"{slow}&ignore_stop=true", stop_timeout=7),
+        )
+        async with lab.agent():
+            await lab.control_plane.send_tasks(task)
+            await anyio.sleep(random.uniform(0, 2))
+        for _ in range(15):
+            async with lab.agent():
+                await anyio.sleep(random.uniform(0, 8))
+        async with lab.agent():
+            await lab.control_plane.until(lambda: "detached" in lab.control_plane.statuses())
+            await quiet()
+        assert sorted(starts) == ["app", "init", "side"]
+        report = await lab.control_plane.reported("STOPPED")
+        assert {c["containerName"]: c["exitCode"] for c in report["containers"]} == {"init": 0, "app": 6, "side": 137}
+        order = list(dict.fromkeys(lab.control_plane.statuses()))
+        assert order == ["attached", "RUNNING", "STOPPED", "detached"]
+        assert not lab.engine.containers
+        assert not lab.engine.sandboxes
 
     scenario(tmp_path, play)
 
