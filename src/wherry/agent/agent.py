@@ -56,8 +56,9 @@ class _Identity(Struct, frozen=True):
 class _Links:
     """The agent's standing with the control plane: its identity, and the channels opened in its name."""
 
-    def __init__(self, around: Surroundings, options: AgentOptions) -> None:
+    def __init__(self, around: Surroundings, roster: Roster, options: AgentOptions) -> None:
         self._around = around
+        self._roster = roster
         self._options = options
         self._host: Host | None = None
         self.identity = _Identity(instance_arn="", cluster_arn="")
@@ -131,6 +132,35 @@ class _Links:
         }
         return await self._around.control_plane.connect(endpoints["telemetryEndpoint"], query)
 
+    async def acs(self, conversation: Conversation) -> None:
+        """Take assignments as the instance that the agent is now."""
+        session = AcsSession(
+            conversation.channel,
+            roster=self._roster,
+            journal=self._around.journal,
+            cluster=self.identity.cluster_arn,
+            instance_arn=self.identity.instance_arn,
+            entropy=self._around.entropy,
+        )
+        await session.run(conversation)
+
+    async def tcs(self, conversation: Conversation) -> None:
+        """Publish as the instance that the agent is now."""
+        session = TcsSession(
+            conversation.channel,
+            roster=self._roster,
+            runtime=self._around.runtime,
+            cluster=self.identity.cluster_arn,
+            instance_arn=self.identity.instance_arn,
+            every=self._options.telemetry,
+            clock=self._around.clock,
+            entropy=self._around.entropy,
+        )
+        await session.run(conversation)
+
+    async def leave_to_acs(self) -> None:
+        """Do nothing about an instance that is not known: ACS sees it as well, and registers."""
+
     async def _discover(self) -> dict[str, str]:
         parameters = {"containerInstance": self.identity.instance_arn, "cluster": self.identity.cluster_arn}
         return await self._around.control_plane.call("DiscoverPollEndpoint", parameters)
@@ -162,42 +192,14 @@ async def run_agent(
         cleanup_wait=options.cleanup_wait,
     )
     roster = Roster(around, stop_timeout=options.stop_timeout)
-    links = _Links(around, options)
-
-    async def acs(conversation: Conversation) -> None:
-        session = AcsSession(
-            conversation.channel,
-            roster=roster,
-            journal=journal,
-            cluster=links.identity.cluster_arn,
-            instance_arn=links.identity.instance_arn,
-            entropy=entropy,
-        )
-        await session.run(conversation)
-
-    async def tcs(conversation: Conversation) -> None:
-        session = TcsSession(
-            conversation.channel,
-            roster=roster,
-            runtime=runtime,
-            cluster=links.identity.cluster_arn,
-            instance_arn=links.identity.instance_arn,
-            every=options.telemetry,
-            clock=clock,
-            entropy=entropy,
-        )
-        await session.run(conversation)
-
-    async def nothing() -> None:
-        """ACS sees it as well, and registers; TCS only waits for that."""
-
+    links = _Links(around, roster, options)
+    keep = partial(keep_open, entropy=entropy)
     async with anyio.create_task_group() as group:
         group.start_soon(roster.run)
         await links.register()
         task_status.started(links.identity.instance_arn)
-        keep = partial(keep_open, entropy=entropy)
-        group.start_soon(partial(keep, "acs", links.dial_acs, acs, on_inactive=links.register))
-        group.start_soon(partial(keep, "tcs", links.dial_tcs, tcs, on_inactive=nothing))
+        group.start_soon(partial(keep, "acs", links.dial_acs, links.acs, on_inactive=links.register))
+        group.start_soon(partial(keep, "tcs", links.dial_tcs, links.tcs, on_inactive=links.leave_to_acs))
 
 
 async def _capacity(around: Surroundings) -> Capacity:
