@@ -29,7 +29,10 @@ _COLOURS = {
     "UNHEALTHY": "red",
     "UNKNOWN": "dim",
 }
+_LEAST = {"TASK": 8, "STATUS": 9, "ADDRESS": 15, "ROLLOUT": 11}
 _REFRESH_SECONDS = 1.0
+_WIDTH_OF_A_PIPE = 200
+"""What is piped on is not cut to the width of a screen."""
 
 
 def ps(
@@ -39,6 +42,8 @@ def ps(
 ) -> None:
     """Show clusters, services and tasks; live in a terminal until Ctrl-C."""
     settings, console = decode(client), Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_OF_A_PIPE)
     try:
         show(settings, watch=console.is_terminal and not once, console=console)
     except EndpointConnectionError:
@@ -111,16 +116,15 @@ def _batches(arns: list[str], size: int) -> Iterator[list[str]]:
 
 def _cluster_line(cluster: dict[str, Any]) -> Text:
     text = Text.assemble(("● ", _COLOURS.get(cluster["status"], "yellow")), (cluster["clusterName"], "bold"))
-    text.append(
-        f"  {cluster['activeServicesCount']} services, {cluster['runningTasksCount']} tasks running, "
-        f"{cluster['pendingTasksCount']} pending",
-        "dim",
+    services, running, pending = (
+        cluster[name] for name in ("activeServicesCount", "runningTasksCount", "pendingTasksCount")
     )
+    text.append(f"  services: {services}, tasks running: {running}, pending: {pending}", "dim")
     return text
 
 
 def _service_table(services: list[dict[str, Any]]) -> Table:
-    table = Table("SERVICE", "STATUS", "DESIRED", "RUNNING", "PENDING", "TASK DEFINITION", "ROLLOUT", box=None)
+    table = _table("SERVICE", "STATUS", "DESIRED", "RUNNING", "PENDING", "TASK DEFINITION", "ROLLOUT")
     for service in services:
         rollouts = [deployment.get("rolloutState", "") for deployment in service.get("deployments", [])]
         table.add_row(
@@ -136,7 +140,7 @@ def _service_table(services: list[dict[str, Any]]) -> Table:
 
 
 def _task_table(tasks: list[dict[str, Any]]) -> Table:
-    table = Table("TASK", "GROUP", "TASK DEFINITION", "STATUS", "HEALTH", "ADDRESS", "ZONE", box=None)
+    table = _table("TASK", "GROUP", "TASK DEFINITION", "STATUS", "HEALTH", "ADDRESS", "ZONE")
     for task in tasks:
         table.add_row(
             task["taskArn"].rsplit("/", 1)[-1],
@@ -147,6 +151,14 @@ def _task_table(tasks: list[dict[str, Any]]) -> Table:
             address(task),
             task.get("availabilityZone", ""),
         )
+    return table
+
+
+def _table(*titles: str) -> Table:
+    """Make a table without broken words: where the screen is narrow, long names are cut and statuses are not."""
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, no_wrap=True, min_width=_LEAST.get(title))
     return table
 
 
