@@ -27,7 +27,7 @@ from wherry.agent import agent
 from wherry.agent.agent import AgentOptions
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
-from wherry.agent.runtime.base import PullBehavior
+from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
 from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
 from wherry.agent.sandbox import ranges
 from wherry.api import table
@@ -88,6 +88,8 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
 
     Raises `StartError` and `JournalError` before it has begun.
     """
+    if os.geteuid() != 0:
+        raise StartError("The agent needs root: it makes network namespaces, routes and cgroups.", "Run it by sudo.")
     prepare_directory(settings.data_dir)
     state = settings.data_dir / "agent"
     with claimed(settings.data_dir, "agent"), closing(Journal.open(state / "journal.db")) as journal:
@@ -97,6 +99,7 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
         url = settings.server_url or settings.base_url
         remote = RemoteControlPlane(url, region=settings.region, credentials=credentials)
         async with _runtime(settings) as runtime, remote as control_plane:
+            await _check_engine(runtime)
             task_status.started(settings.port)
             await agent.run_agent(
                 runtime=runtime,
@@ -114,6 +117,16 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                 clock=time.time,
                 entropy=os.urandom,
             )
+
+
+async def _check_engine(runtime: DockerRuntime) -> None:
+    """Ask once, so that a wrong DOCKER_HOST is found out now; an engine that goes away later is waited for."""
+    try:
+        await runtime.capacity()
+    except RuntimeUnavailableError as error:
+        raise StartError(
+            f"No Docker Engine answers: {error}", "Start it, or set DOCKER_HOST; 'wherry doctor' tells more."
+        ) from error
 
 
 async def remove_tasks(settings: Settings) -> int:
