@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import anyio
 import anyio.to_thread
 import boto3
@@ -71,6 +72,7 @@ async def test_a_task_runs_and_stops_through_real_sockets(tmp_path: Path) -> Non
         with closing(journal), anyio.fail_after(30):
             async with anyio.create_task_group() as group:
                 await group.start(start)
+                await _connected(settings)
                 await _run_and_stop(remote, await _subnets(settings))
                 group.cancel_scope.cancel()
         assert not engine.containers
@@ -119,6 +121,16 @@ async def _subnets(settings: Settings) -> list[str]:
             return [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
 
     return await anyio.to_thread.run_sync(ask)
+
+
+async def _connected(settings: Settings) -> None:
+    """Wait until ACS is open: placement passes over hosts whose agent is not there."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{settings.base_url}/health") as response:
+                if (await response.json())["agents"] == 1:
+                    return
+            await anyio.sleep(0.02)
 
 
 async def _until(remote: RemoteControlPlane, arn: str, condition):
