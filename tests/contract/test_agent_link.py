@@ -100,8 +100,8 @@ async def _run_and_stop(remote: RemoteControlPlane, subnets: list[str]) -> None:
     )
     (task,) = ran["tasks"]
     arn = task["taskArn"]
-    running = await _until(remote, arn, lambda seen: seen["healthStatus"] == "HEALTHY")
-    assert running["lastStatus"] == "RUNNING"
+    # Two channels, no order between them: health may be known before RUNNING is.
+    await _until(remote, arn, lambda seen: (seen["lastStatus"], seen["healthStatus"]) == ("RUNNING", "HEALTHY"))
     await remote.call("StopTask", {"task": arn, "reason": "enough"})
     stopped = await _until(remote, arn, lambda seen: seen["lastStatus"] == "STOPPED")
     assert stopped["containers"][0]["exitCode"] == 0
