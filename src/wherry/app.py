@@ -37,7 +37,7 @@ from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
 from wherry.api.tcs import session as tcs
-from wherry.control import reaper, scheduler, services
+from wherry.control import instances, reaper, scheduler, services
 from wherry.model.arn import Scope
 from wherry.model.errors import ApiError
 from wherry.model.instance import ContainerInstance
@@ -109,10 +109,12 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                     cpu=settings.cpu,
                     memory=settings.memory,
                     reserved_memory=settings.reserved_memory,
+                    availability_zones=tuple(filter(None, settings.availability_zones.replace(" ", "").split(","))),
                     pull_behavior=PullBehavior(settings.image_pull_behavior),
                     stop_timeout=settings.timing.stop_timeout,
                     telemetry=settings.timing.telemetry,
                     sweep=settings.timing.sweep,
+                    cleanup_wait=settings.timing.cleanup_wait,
                 ),
                 clock=time.time,
                 entropy=os.urandom,
@@ -180,7 +182,7 @@ async def run_control_plane(
         port: int = bound.getsockname()[1]
         settings = msgspec.structs.replace(settings, port=port)
         async with open_context(settings, choose_vpc=choose_vpc) as ctx, anyio.create_task_group() as group:
-            for make in (services.controller, scheduler.controller, reaper.controller):
+            for make in (services.controller, scheduler.controller, instances.controller, reaper.controller):
                 controller = make(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
                 await group.start(controller.run)
             await group.start(serve, application(ctx, _gateway(ctx, trust), trust), bound)
@@ -235,8 +237,7 @@ def _agent_channel(
                 now=ctx.clock(),
             )
             instance_arn = websocket.query_params.get(parameter, "")
-            if await ctx.store.read(lambda tx: tx.get(ContainerInstance, instance_arn)) is None:
-                raise assignments.InactiveInstanceException
+            await ctx.store.read(assignments.check_active, instance_arn)
         except ApiError as error:
             await refuse(websocket, error)
             return
@@ -247,7 +248,7 @@ def _agent_channel(
 
 
 def _connected_agents(tx: Tx) -> int:
-    return sum(instance.agent_connected for instance in tx.find(ContainerInstance))
+    return tx.count(ContainerInstance, agent_connected=True)
 
 
 @asynccontextmanager
@@ -264,7 +265,7 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
 
         def begin(tx: Tx) -> None:
             defaults.seed(tx, scope=scope, vpc_cidr=vpc_cidr, entropy=os.urandom, now=time.time())
-            assignments.forget_connections(tx)
+            assignments.forget_connections(tx, time.time())
 
         try:
             await store.write(begin)

@@ -40,10 +40,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How long a client token is remembered."""
     heartbeat: Seconds = 20
     """Between two heartbeats to an agent."""
+    instance_lost_after: Seconds = 600
+    """How long a host may be without its agent's connection until its tasks are given up and replaced elsewhere."""
     telemetry: Seconds = 20
     """Between two telemetry publications of an agent; container health goes out at once when it changes."""
     stop_timeout: Seconds = 30
     """Between the stop signal and SIGKILL where a container names no stopTimeout."""
+    cleanup_wait: Seconds = 0
+    """How long the containers of a stopped task are kept for `docker logs`; the stock agent's default is three hours."""
     sweep: Seconds = 30
     """Between two sweeps that mark everything dirty."""
 
@@ -83,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """URL by which agents of other hosts reach this control plane."""
     server_url: Annotated[str, Meta(pattern="^https?://")] | None = None
     """The control plane that `wherry agent` works for; without it the one of this machine."""
+    availability_zones: str = ""
+    """Zones that the agent's host offers, separated by commas; without it all of the region."""
     reserved_memory: Annotated[int, Meta(ge=0)] = 0
     """MiB of memory that are not for tasks."""
     cpu: Annotated[int, Meta(ge=128)] | None = None
