@@ -47,7 +47,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout: Seconds = 30
     """Between the stop signal and SIGKILL where a container names no stopTimeout."""
     cleanup_wait: Seconds = 0
-    """How long the containers of a stopped task are kept for `docker logs`; the stock agent's default is three hours."""
+    """How long a stopped task's containers are kept for `docker logs`; the stock agent keeps them for three hours."""
     sweep: Seconds = 30
     """Between two sweeps that mark everything dirty."""
 
