@@ -14,6 +14,7 @@ from wherry.model.arn import Scope
 from wherry.model.base import Entity
 from wherry.model.cluster import Cluster, ClusterStatus
 from wherry.model.ids import Entropy
+from wherry.model.instance import ContainerInstance, InstanceStatus
 from wherry.model.service import Deployment, DeploymentStatus, Service, ServiceEvent, ServiceRevision, ServiceStatus
 from wherry.model.task import Task, TaskStatus
 from wherry.model.taskdef import TaskDefinition, TaskDefinitionStatus
@@ -81,6 +82,13 @@ def inactive_services(tx: Tx, now: float, timing: Timing) -> int:
     return removed
 
 
+def inactive_instances(tx: Tx, now: float, timing: Timing) -> int:
+    """Remove hosts that were given up a while ago; an agent that comes back even later registers anew all the same."""
+    found = tx.find(ContainerInstance, status=InstanceStatus.INACTIVE)
+    due = [i for i in found if (i.agent_disconnected_at or i.registered_at) < now - timing.inactive_retention]
+    return _remove(tx, due[:BATCH])
+
+
 def finished_deployments(tx: Tx, now: float, timing: Timing) -> int:
     """Remove deployments that ended a while ago, each with its revision if nothing else was made from that."""
     cutoff = now - timing.deployment_retention
@@ -108,6 +116,7 @@ SWEEPERS: Mapping[str, Sweeper] = {
     "idempotency tokens": idempotency_tokens,
     "services": inactive_services,
     "clusters": inactive_clusters,
+    "container instances": inactive_instances,
     "deployments": finished_deployments,
     "task definitions": deleted_definitions,
 }

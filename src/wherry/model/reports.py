@@ -137,6 +137,22 @@ def apply_health(task: Task, known: Iterable[Health], *, now: float) -> Task:
     return _changed(task, containers=containers, health_status=summed, healthy_since=since)
 
 
+def lose(task: Task, *, reason: str, now: float) -> Task:
+    """End a task whose host is gone: nobody will report it, and its interface is gone with the host."""
+    if task.is_stopped:
+        return task
+    task = want_stopped(task, code=StopCode.INFRASTRUCTURE_HEALTH, reason=reason, now=now)
+    return never_mind(task, now=now)
+
+
+def never_mind(task: Task, *, now: float) -> Task:
+    """End a task that is wanted STOPPED and of which no agent has anything left, nor ever will have."""
+    stopped = tuple(_changed(c, last_status=ContainerStatus.STOPPED) for c in task.containers)
+    attachment = task.attachment
+    gone = None if attachment is None else _changed(attachment, status=AttachmentStatus.DELETED)
+    return _over(_changed(task, containers=stopped, attachment=gone), now=now)
+
+
 def digests(task: Task) -> dict[str, str]:
     """Return the digests that the containers' images were resolved to: container name -> digest."""
     return {c.name: c.image_digest for c in task.containers if c.image_digest is not None}

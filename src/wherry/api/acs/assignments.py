@@ -5,10 +5,12 @@ Transaction functions only; the session in `wherry.api.acs.session` decides when
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from wherry.api.acs.payload import payload_task
-from wherry.model import payload
+from wherry.model import payload, reports
 from wherry.model import task as tasks
 from wherry.model.errors import ClientException
 from wherry.model.instance import ContainerInstance, InstanceStatus
@@ -16,7 +18,7 @@ from wherry.model.network import NetworkInterface, Subnet
 from wherry.model.payload import PayloadTask
 from wherry.model.task import DesiredStatus, Task, TaskStatus
 from wherry.model.taskdef import TaskDefinition
-from wherry.store.store import Tx
+from wherry.store import Tx, placing
 
 
 class InactiveInstanceException(ClientException):
@@ -30,33 +32,57 @@ class Assignment(msgspec.Struct, frozen=True):
     desired_status: DesiredStatus
 
 
-def connect(tx: Tx, instance_arn: str, now: float) -> ContainerInstance:
-    """Mark the instance connected and number the next manifest; raises `InactiveInstanceException`."""
+def check_active(tx: Tx, instance_arn: str) -> ContainerInstance:
+    """Return the instance; raises `InactiveInstanceException` if it is not registered, or not any more."""
     instance = tx.get(ContainerInstance, instance_arn)
     if instance is None or instance.status is InstanceStatus.INACTIVE:
         raise InactiveInstanceException
+    return instance
+
+
+def connect(tx: Tx, instance_arn: str, now: float) -> ContainerInstance:
+    """Mark the instance connected and number the connection and its manifest; raises `InactiveInstanceException`.
+
+    The number is the time where that is more, so that it goes on growing for agents after a database is restored.
+    """
+    instance = check_active(tx, instance_arn)
     return tx.put(
         msgspec.structs.replace(
             instance,
             agent_connected=True,
             agent_connected_at=now,
-            manifest_sequence=instance.manifest_sequence + 1,
+            agent_disconnected_at=None,
+            manifest_sequence=max(instance.manifest_sequence + 1, math.floor(now)),
         )
     )
 
 
-def disconnect(tx: Tx, instance_arn: str, connected_at: float | None) -> None:
-    """Mark the instance disconnected, unless a newer connection has taken over since `connected_at`."""
+def holds(tx: Tx, instance_arn: str, connection: int) -> ContainerInstance | None:
+    """Return the instance if `connection` is still the latest one to it, None if it has been taken over from."""
     instance = tx.get(ContainerInstance, instance_arn)
-    if instance is not None and instance.agent_connected and instance.agent_connected_at == connected_at:
-        tx.put(msgspec.structs.replace(instance, agent_connected=False))
+    if instance is None or instance.status is InstanceStatus.INACTIVE or instance.manifest_sequence != connection:
+        return None
+    return instance
 
 
-def forget_connections(tx: Tx) -> None:
-    """Mark every instance disconnected: when a control plane starts, nobody is connected to it yet."""
-    for instance in tx.find(ContainerInstance):
-        if instance.agent_connected:
-            tx.put(msgspec.structs.replace(instance, agent_connected=False))
+def reconnect(tx: Tx, instance_arn: str, connection: int) -> None:
+    """Mark the instance connected that a control plane beside this one, when it started, took for disconnected."""
+    instance = holds(tx, instance_arn, connection)
+    if instance is not None and not instance.agent_connected:
+        tx.put(msgspec.structs.replace(instance, agent_connected=True, agent_disconnected_at=None))
+
+
+def disconnect(tx: Tx, instance_arn: str, connection: int, now: float) -> None:
+    """Mark the instance disconnected, unless a newer connection has taken over."""
+    instance = holds(tx, instance_arn, connection)
+    if instance is not None and instance.agent_connected:
+        tx.put(msgspec.structs.replace(instance, agent_connected=False, agent_disconnected_at=now))
+
+
+def forget_connections(tx: Tx, now: float) -> None:
+    """Mark every instance disconnected from now on: nobody could connect while there was no control plane."""
+    for instance in tx.find(ContainerInstance, status=(InstanceStatus.ACTIVE, InstanceStatus.DRAINING)):
+        tx.put(msgspec.structs.replace(instance, agent_connected=False, agent_disconnected_at=now))
 
 
 def assignments(tx: Tx, instance_arn: str) -> list[Assignment]:
@@ -102,13 +128,18 @@ def stop_acknowledged(tx: Tx, instance_arn: str, task_arns: list[str], now: floa
 
 
 def refused(tx: Tx, instance_arn: str, task_arns: list[str], reason: str, now: float) -> None:
-    """Stop tasks whose payload the agent could not take: they can never start there."""
+    """End tasks whose payload the agent could not take: it has nothing of them, and nobody else ever will.
+
+    Those that have run are left to the agent, which must have taken them once.
+    """
     for arn in task_arns:
         task = tx.get(Task, arn)
-        if task is None or task.container_instance_arn != instance_arn or task.last_status is not TaskStatus.PENDING:
+        if task is None or task.container_instance_arn != instance_arn or task.started_at is not None:
             continue
-        code = tasks.StopCode.TASK_FAILED_TO_START
-        tx.put(tasks.want_stopped(task, code=code, reason=f"ResourceInitializationError: {reason}", now=now))
+        why = f"ResourceInitializationError: {reason}"
+        stopping = tasks.want_stopped(task, code=tasks.StopCode.TASK_FAILED_TO_START, reason=why, now=now)
+        tx.put(reports.never_mind(stopping, now=now))
+        placing.release_interface(tx, arn)
 
 
 def confirmed_stops(

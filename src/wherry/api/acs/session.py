@@ -30,6 +30,8 @@ log = structlog.get_logger()
 TASKS_PER_MESSAGE = 10
 SILENCES_UNTIL_CLOSED = 3
 """Heartbeats that may go unanswered; ECS closes when acknowledgements stop (protocol version 2)."""
+CLOSING = 5.0
+"""Seconds that saying goodbye may take."""
 
 
 class _Sent(msgspec.Struct):
@@ -51,25 +53,38 @@ class Session:
         self._heartbeat_answered_at = anyio.current_time()
 
     async def run(self) -> None:
-        """Serve until either side goes away; raises `InactiveInstanceException` before anything is sent."""
+        """Serve until either side goes away, or a newer connection of the instance has taken over."""
         ctx = self._ctx
-        instance = await ctx.store.write(rows.connect, self._instance_arn, ctx.clock())
+        try:
+            instance = await ctx.store.write(rows.connect, self._instance_arn, ctx.clock())
+        except rows.InactiveInstanceException:
+            await self._close()  # It was given up between the upgrade and now; the next upgrade is told so.
+            return
         log.info("agent_connected", instance=self._instance_arn)
         try:
             with ctx.store.bell.subscribe(self._on_bell):
-                await self._send_manifest(instance)
-                async with anyio.create_task_group() as group:
-                    group.start_soon(self._push)
-                    group.start_soon(self._heartbeats)
-                    await self._receive()
-                    group.cancel_scope.cancel()
+                await self._serve(instance)
         except* (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass  # The agent went away, which is what ends a session.
         finally:
             with anyio.CancelScope(shield=True):
-                await ctx.store.write(rows.disconnect, self._instance_arn, instance.agent_connected_at)
-                await self._channel.aclose()
+                await ctx.store.write(rows.disconnect, self._instance_arn, instance.manifest_sequence, ctx.clock())
+            await self._close()
             log.info("agent_disconnected", instance=self._instance_arn)
+
+    async def _serve(self, instance: ContainerInstance) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch)
+            await self._send_manifest(instance)
+            group.start_soon(self._push, instance.manifest_sequence)
+            group.start_soon(self._heartbeats)
+            await self._receive()
+            group.cancel_scope.cancel()
+
+    async def _close(self) -> None:
+        # A peer that has vanished without a word must not hold up whoever hangs up on it.
+        with anyio.move_on_after(CLOSING, shield=True):
+            await self._channel.aclose()
 
     def _on_bell(self, keys: Iterable[tuple[str, str]]) -> None:
         if ("instance", self._instance_arn) in keys:
@@ -93,10 +108,11 @@ class Session:
             )
         )
 
-    async def _push(self) -> None:
+    async def _push(self, connection: int) -> None:
         """Send what the agent has not acknowledged, whenever there may be something."""
         while True:
             self._dirty = anyio.Event()
+            await self._hold(connection)
             self._forget_unanswered()
             current = await self._ctx.store.read(rows.assignments, self._instance_arn)
             arns = {assignment.task_arn for assignment in current}
@@ -104,6 +120,15 @@ class Session:
             await self._send_tasks([a for a in current if self._news(a)])
             with anyio.move_on_after(self._ctx.settings.timing.sweep):
                 await self._dirty.wait()
+
+    async def _hold(self, connection: int) -> None:
+        """End the session if it is not the instance's any more: two at once would both give tasks out."""
+        instance = await self._ctx.store.read(rows.holds, self._instance_arn, connection)
+        if instance is None:
+            log.info("agent_connection_superseded", instance=self._instance_arn)
+            raise anyio.ClosedResourceError
+        if not instance.agent_connected:
+            await self._ctx.store.write(rows.reconnect, self._instance_arn, connection)
 
     def _news(self, assignment: Assignment) -> bool:
         in_flight = any(assignment in sent.tasks for sent in self._in_flight.values())
@@ -134,14 +159,19 @@ class Session:
             await self._send(message)
 
     async def _heartbeats(self) -> None:
-        every = self._ctx.settings.timing.heartbeat
         while True:
-            if anyio.current_time() - self._heartbeat_answered_at > SILENCES_UNTIL_CLOSED * every:
-                log.warning("agent_silent", instance=self._instance_arn, seconds=SILENCES_UNTIL_CLOSED * every)
-                await self._channel.aclose()
-                return
             await self._send(payload.HeartbeatMessage(message_id=uuid(self._ctx.entropy), healthy=True))
-            await anyio.sleep(every)
+            await anyio.sleep(self._ctx.settings.timing.heartbeat)
+
+    async def _watch(self) -> None:
+        """End the session of an agent that answers no heartbeats, also while it keeps us from sending any."""
+        patience = SILENCES_UNTIL_CLOSED * self._ctx.settings.timing.heartbeat
+        deadline = self._heartbeat_answered_at + patience
+        while anyio.current_time() < deadline:
+            await anyio.sleep_until(deadline)
+            deadline = self._heartbeat_answered_at + patience
+        log.warning("agent_silent", instance=self._instance_arn, seconds=patience)
+        raise anyio.ClosedResourceError
 
     async def _receive(self) -> None:
         while True:

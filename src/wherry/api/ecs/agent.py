@@ -145,6 +145,7 @@ def _register(tx: Tx, wanted: ContainerInstance, *, known: bool) -> tuple[Contai
             status=stored.status,
             agent_connected=stored.agent_connected,
             agent_connected_at=stored.agent_connected_at,
+            agent_disconnected_at=stored.agent_disconnected_at,
             registered_at=stored.registered_at,
             manifest_sequence=stored.manifest_sequence,
             tags=wanted.tags or stored.tags,

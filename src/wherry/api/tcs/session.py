@@ -8,6 +8,7 @@ from __future__ import annotations
 import anyio
 import structlog
 
+from wherry.api.acs.assignments import InactiveInstanceException, check_active
 from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.model import payload, reports
@@ -33,6 +34,8 @@ async def serve(ctx: Context, channel: Channel, instance_arn: str) -> None:
                     log.debug("telemetry_message_ignored", instance=instance_arn, type=type(message).__name__)
     except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
         return  # The agent went away, which is what ends a session.
+    except InactiveInstanceException:
+        log.info("telemetry_of_inactive_instance", instance=instance_arn)
     except payload.ProtocolError as error:
         log.warning("agent_sent_nonsense", instance=instance_arn, error=str(error))
     finally:
@@ -41,7 +44,11 @@ async def serve(ctx: Context, channel: Channel, instance_arn: str) -> None:
 
 
 def take_health(tx: Tx, instance_arn: str, request: PublishHealthRequest, now: float) -> None:
-    """Write the health of containers into those of the tasks that are the instance's own."""
+    """Write the health of containers into those of the tasks that are the instance's own.
+
+    Raises `InactiveInstanceException`, upon which the agent has to connect under the name that it has now.
+    """
+    check_active(tx, instance_arn)
     for reported in request.tasks:
         task = tx.get(Task, reported.task_arn)
         if task is None or task.container_instance_arn != instance_arn or task.is_stopped:
