@@ -7,7 +7,9 @@ from random import Random
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from tests.component.agent_lab import (
+    CLUSTER,
     EPOCH,
     INSTANCE,
     Lab,
@@ -19,7 +21,7 @@ from tests.component.agent_lab import (
     task_arn,
 )
 
-from wherry.agent.journal import Journal
+from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import RefusedError
 from wherry.agent.runtime.base import ContainerState
 from wherry.agent.spec import TaskSpec
@@ -338,6 +340,66 @@ def test_a_payload_that_comes_after_the_end_runs_nothing_and_has_the_end_told_ag
         assert lab.engine.pulls == pulls
         assert control_plane.statuses() == ["attached", "RUNNING", "STOPPED", "detached", "STOPPED", "detached"]
         assert control_plane.reports[-2] == control_plane.reports[-4]
+
+    scenario(tmp_path, play)
+
+
+def test_a_task_that_has_run_before_and_that_the_journal_does_not_know_is_not_begun(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(replace(a_payload_task(), started=True))
+            told = await control_plane.reported("STOPPED")
+            await control_plane.until(lambda: "detached" in control_plane.statuses())
+        assert lab.engine.pulls == []
+        assert control_plane.statuses() == ["STOPPED", "detached"]
+        assert "No container matching saved ID found" in told["containers"][0]["reason"]
+
+    scenario(tmp_path, play)
+
+
+def test_a_task_that_has_run_before_and_still_does_is_adopted_by_an_agent_with_a_new_journal(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task())
+            await lab.control_plane.reported("RUNNING")
+        (running,) = lab.engine.containers
+        await lab.control_plane.lose()
+        lab.control_plane.reachable, lab.path = True, tmp_path / "new.db"
+        async with lab.agent():
+            await lab.control_plane.send_tasks(replace(a_payload_task(), started=True))
+            await anyio.sleep(60)
+            assert lab.running() == ["app"]
+            assert list(lab.engine.containers) == [running]
+
+    scenario(tmp_path, play)
+
+
+def test_what_cannot_be_written_down_is_not_acknowledged_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(lab: Lab) -> None:
+        def full(*_: object) -> None:
+            raise JournalError("the disk is full")
+
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task())
+            await lab.control_plane.reported("RUNNING")
+            acknowledged = len(lab.control_plane.acks)
+            with monkeypatch.context() as broken:
+                broken.setattr(Journal, "save", full)
+                second = payload.PayloadMessage(
+                    message_id="m2",
+                    cluster_arn=CLUSTER,
+                    container_instance_arn=INSTANCE,
+                    tasks=(a_payload_task(number=2),),
+                )
+                await lab.control_plane.say(second)
+                await anyio.sleep(10)
+                assert len(lab.control_plane.acks) == acknowledged
+                assert lab.running() == ["app"]
+            await lab.control_plane.send_tasks(a_payload_task(number=2))
+            await lab.control_plane.reported("RUNNING", task_arn(2))
 
     scenario(tmp_path, play)
 

@@ -104,7 +104,7 @@ def take_on(task: PayloadTask, *, stop_timeout: float) -> Assignment:
     except MalformedTaskError as error:
         fault = Fault(name="UnrecognizedTaskError", message=f"Error loading task - {error}")
         return Assignment(spec=_frame(task), desired=DesiredStatus.STOPPED, fault=fault)
-    return Assignment(spec=spec, desired=desired, fault=unresolvable(spec))
+    return Assignment(spec=spec, desired=desired, fault=unresolvable(spec), adopted=task.started)
 
 
 def desired_status(task: PayloadTask) -> DesiredStatus:

@@ -6,6 +6,7 @@ about ten in the life of a task. The file is locked for one agent at a time; the
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,9 @@ class Journal:
     def open(cls, path: Path) -> Self:
         """Open or create the journal; raises `JournalError`."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # It holds what tasks have in their environment; SQLite gives its other files the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, isolation_level=None, timeout=0)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path} cannot be opened: {error}.") from error
@@ -81,7 +84,7 @@ class Journal:
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
             raise JournalError(
                 f"{self._path} is damaged ({error}): move it away and start again; "
-                "the control plane will send this host's tasks anew, as it does to a new host."
+                "this host then joins as a new one, what runs here is stopped, and services replace it."
             ) from error
 
     def close(self) -> None:

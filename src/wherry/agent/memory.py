@@ -82,7 +82,8 @@ class Told(Struct, frozen=True):
 class Assignment(Struct, frozen=True):
     """A task of this host, from the payload that brought it until nothing of it is left.
 
-    `fault` is one of the whole task. `attached` and `detached` tell that the sandbox was made, and taken down again.
+    `fault` is one of the whole task. `adopted` tells that it has been RUNNING before this journal knew of it: what is
+    not there has been there. `attached` and `detached` tell that the sandbox was made, and taken down again.
     `finished_at` is when nothing was left to do; the row stays for a while, so that a late copy of the payload does not
     run the task a second time.
     """
@@ -91,6 +92,7 @@ class Assignment(Struct, frozen=True):
     desired: DesiredStatus = DesiredStatus.RUNNING
     containers: dict[str, ContainerMemory] = {}
     fault: Fault | None = None
+    adopted: bool = False
     attached: bool = False
     detached: bool = False
     told: Told = Told()

@@ -91,7 +91,7 @@ def learn(assignment: Assignment, observed: Iterable[Observed], *, busy: Collect
         before = assignment.memory(spec.name)
         if (one := seen.get(spec.name)) is not None:
             containers[spec.name] = _learn_present(before, one, busy=spec.name in busy)
-        elif before.runtime_id and spec.name not in busy and assignment.told.stopped_at is None:
+        elif (before.runtime_id or assignment.adopted) and spec.name not in busy and assignment.told.stopped_at is None:
             containers[spec.name] = _learn_absent(before, stopping=assignment.stopping)
     return assignment if containers == assignment.containers else replace(assignment, containers=containers)
 

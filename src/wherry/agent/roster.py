@@ -60,6 +60,7 @@ class Roster:
 
     def assign(self, tasks: Iterable[PayloadTask]) -> None:
         """Take on what a payload brings; on return it is in the journal."""
+        self._forget_finished()
         changed = [assignment for task in tasks if (assignment := self._changed(task)) is not None]
         self._around.journal.save(changed)
         for assignment in changed:
@@ -116,8 +117,13 @@ class Roster:
         del self._runners[assignment.arn]
         self._health.pop(assignment.arn, None)
         self._finished[assignment.arn] = assignment
+
+    def _forget_finished(self) -> None:
         horizon = self._around.clock() - REMEMBER_FINISHED
-        self._finished = {arn: one for arn, one in self._finished.items() if (one.finished_at or 0) >= horizon}
+        kept = {arn: one for arn, one in self._finished.items() if (one.finished_at or 0) >= horizon}
+        if len(kept) < len(self._finished):
+            self._around.journal.forget_finished(before=horizon)
+            self._finished = kept
 
     def _on_view(self, view: View) -> None:
         checked = tuple((c.name, c.health.value) for c in view.containers if c.spec.health_check is not None)

@@ -82,7 +82,10 @@ class PayloadEni(Value, frozen=True):
 
 
 class PayloadTask(Value, frozen=True):
-    """A task for an instance. `cpu` in vCPU, `memory` in MiB; absent when the task has no limit of its own."""
+    """A task for an instance. `cpu` in vCPU, `memory` in MiB; absent when the task has no limit of its own.
+
+    `started` is Wherry's own, which stock agents pass over: the task has been RUNNING, and so must not be begun.
+    """
 
     arn: str
     desired_status: str
@@ -98,6 +101,7 @@ class PayloadTask(Value, frozen=True):
     launch_type: str | None = None
     service_name: str | None = None
     group: str | None = None
+    started: bool = False
 
 
 class PayloadMessage(Value, frozen=True):

@@ -118,3 +118,18 @@ def test_an_assignment_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
     journal._connection.execute("INSERT INTO assignment VALUES ('arn', x'7b7d', NULL)")
     with pytest.raises(JournalError, match="is damaged"):
         journal.assignments()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_only_its_owner_may_read_the_journal(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        journal = Journal.open(tmp_path / "agent" / "journal.db")
+        journal.set_timeline(1)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "agent").iterdir()}
+        journal.close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "agent").stat().st_mode & 0o777 == 0o700
+    assert modes
+    assert set(modes.values()) == {0o600}

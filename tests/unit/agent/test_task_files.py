@@ -1,3 +1,5 @@
+import os
+
 from tests.contract.runtime_lab import task
 
 from wherry.agent.sandbox import files
@@ -34,3 +36,13 @@ def test_a_file_is_rewritten_only_if_it_changes_and_then_in_place(tmp_path):
     files.write_for(changed, spec.eni, tmp_path)
     assert (tmp_path / "resolv.conf").read_text() == "nameserver 10.0.0.9\n"
     assert (tmp_path / "resolv.conf").stat().st_ino == before[tmp_path / "resolv.conf"].st_ino
+
+
+def test_every_user_of_a_container_can_read_them_whatever_the_agents_umask(tmp_path):
+    spec = task(ContainerSpec(name="web", image="web"))
+    before = os.umask(0o077)
+    try:
+        files.write_for(spec.containers[0], spec.eni, tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}

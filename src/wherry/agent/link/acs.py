@@ -11,7 +11,7 @@ import anyio
 import structlog
 
 from wherry.agent.backoff import fraction
-from wherry.agent.journal import Journal
+from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import Channel
 from wherry.agent.link.session import Conversation
 from wherry.agent.roster import Roster
@@ -53,8 +53,12 @@ class AcsSession:
                     log.warning("control_plane_silent", instance=self._instance_arn)
                     return
                 conversation.heard = True
-                if not await self._take(frame):
-                    return
+                try:
+                    if not await self._take(frame):
+                        return
+                except JournalError as error:
+                    # Not acknowledged, so it comes again: a full disk takes no new tasks, and ends none that run.
+                    log.warning("journal_failed", type=frame.get("type"), error=str(error))
 
     async def _take(self, frame: dict[str, Any]) -> bool:
         """Take one frame; False ends the conversation."""

@@ -14,6 +14,9 @@ from wherry.model.payload import ProtocolError
 
 log = structlog.get_logger()
 
+WORTHWHILE = 1.0
+"""Seconds that a conversation must last to count as a success."""
+
 
 class Conversation:
     """One use of a channel; `heard` is set by the first frame, which proves that somebody is there."""
@@ -34,8 +37,10 @@ async def keep_open(
 ) -> None:
     """Converse over one channel after the other until cancelled.
 
-    A conversation that ends after something was heard is taken up again at once; failures pause 0.25 s to 2 min, times
-    1.5 (as the stock agent). `on_inactive` is called when the control plane does not know this instance.
+    A conversation that ends after something was heard is taken up again at once; failures, and conversations too short
+    to be worth it, pause 0.25 s to 2 min, times 1.5 (as the stock agent): two agents of one instance, each of which
+    ends the other's conversation, do not spin. `on_inactive` is called when the control plane does not know this
+    instance.
     """
     backoff = Backoff(0.25, 120, 1.5, entropy)
     while True:
@@ -49,6 +54,7 @@ async def keep_open(
             await anyio.sleep(pause)
             continue
         log.info("link_open", link=name)
+        began = anyio.current_time()
         try:
             await converse(conversation)
         except* (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
@@ -58,7 +64,7 @@ async def keep_open(
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                 await conversation.channel.aclose()
-        if conversation.heard:
+        if conversation.heard and anyio.current_time() - began > WORTHWHILE:
             backoff.reset()
         else:
             await anyio.sleep(backoff.pause())

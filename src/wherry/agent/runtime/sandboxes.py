@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import anyio.to_thread
 
 from wherry.agent.runtime import pause, translate
-from wherry.agent.runtime.base import RuntimeFault
+from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.engine import Engine, EngineError
 from wherry.agent.runtime.registration import RUNTIME
 from wherry.agent.sandbox import cgroups, files, names, namespaces
@@ -113,7 +113,10 @@ class PauseSandbox:
         """List by the pause containers' labels."""
         wanted = [f"{translate.LABEL_INSTANCE}={self._instance}", f"{translate.LABEL_ROLE}={translate.ROLE_PAUSE}"]
         params = {"all": "1", "filters": translate.filters(label=wanted)}
-        found: list[dict[str, Any]] = await self._engine.call("GET", "containers/json", params=params)
+        try:
+            found: list[dict[str, Any]] = await self._engine.call("GET", "containers/json", params=params)
+        except EngineError as error:
+            raise RuntimeUnavailableError(error.message) from error
         return {entry["Labels"][translate.LABEL_TASK].rsplit("/", 1)[-1] for entry in found}
 
     def place(self, task: TaskSpec, *, cgroup_parent: str, binds: tuple[str, ...]) -> translate.Place:
@@ -188,7 +191,9 @@ class PauseSandbox:
 
 def admit(container_id: str, namespace: Path) -> None:
     """Let the OCI runtime start this container, in this namespace."""
-    LINKS.mkdir(parents=True, exist_ok=True)
+    # Whoever can write here chooses the network of a container: root alone, whatever the umask.
+    LINKS.parent.mkdir(mode=0o755, exist_ok=True)
+    LINKS.mkdir(mode=0o700, exist_ok=True)
     link = LINKS / container_id
     if not link.is_symlink():
         link.symlink_to(namespace)

@@ -76,6 +76,7 @@ def write_for(container: ContainerSpec, eni: Eni, directory: Path) -> list[str]:
         path = directory / Path(target).name
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
+        path.chmod(0o644)  # Whoever the container runs as has to read it, whatever the umask here.
         binds.append(f"{path}:{target}")
     return binds
 

@@ -33,7 +33,8 @@ def free_range(owner: Path, *, notes: Path = NOTES) -> str:
 
 def note(cidr: str, owner: Path, *, notes: Path = NOTES) -> bool:
     """Note that `owner` uses the range; False if another data directory that still exists does."""
-    notes.mkdir(parents=True, exist_ok=True)
+    notes.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    notes.mkdir(mode=0o755, exist_ok=True)
     path = notes / cidr.replace("/", "_")
     while True:
         try:

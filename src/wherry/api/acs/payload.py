@@ -53,6 +53,7 @@ def payload_task(
         service_name=task.service_arn.rsplit("/", 1)[-1] if task.service_arn else None,
         group=task.group,
         overrides=msgspec.json.encode(task.overrides).decode(),
+        started=task.started_at is not None,
     )
 
 
