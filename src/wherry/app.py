@@ -43,10 +43,11 @@ from wherry.model.errors import ApiError
 from wherry.model.instance import ContainerInstance
 from wherry.settings import Settings
 from wherry.store import Store, Tx
+from wherry.wire.asgi import read_head
 from wherry.wire.gateway import Gateway
 from wherry.wire.server import listen, serve
 from wherry.wire.sigv4 import Secret
-from wherry.wire.trust import Trust, is_loopback
+from wherry.wire.trust import Trust, is_loopback, refuse_browsers
 from wherry.wire.websocket import WebSocketChannel, admit, refuse
 
 PLACEHOLDER = "wherry"
@@ -151,7 +152,10 @@ def instance_id(state: Path) -> str:
     if not path.exists():
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
-        fresh.write_text(secrets.token_hex(6))
+        with fresh.open("w") as file:
+            file.write(secrets.token_hex(6))
+            file.flush()
+            os.fsync(file.fileno())  # An empty file after a power cut would make strangers of all that runs here.
         fresh.replace(path)
     return path.read_text().strip()
 
@@ -204,7 +208,11 @@ def _gateway(ctx: Context, trust: Trust) -> Gateway:
 def application(ctx: Context, gateway: Gateway, trust: Trust) -> Starlette:
     """Put the AWS endpoint, the agents' two channels and the health check under one roof."""
 
-    async def health(_: Request) -> JSONResponse:
+    async def health(request: Request) -> JSONResponse:
+        try:
+            refuse_browsers(read_head(request.scope).headers, trust)
+        except ApiError as error:
+            return JSONResponse({"message": error.message}, status_code=error.status)
         agents = await ctx.store.read(_connected_agents)
         return JSONResponse({"status": "ok", "version": __version__, "agents": agents})
 

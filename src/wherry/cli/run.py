@@ -104,7 +104,9 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 def configure_logging() -> None:
     """Log to stderr: for people in a terminal, as JSON lines elsewhere or where WHERRY_LOG_FORMAT says so."""
     wanted = os.environ.get("WHERRY_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
-    renderer = structlog.dev.ConsoleRenderer() if wanted == "console" else structlog.processors.JSONRenderer(json.dumps)
+    # The console's own tracebacks show variables, and with them what tasks and callers keep secret.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = console if wanted == "console" else structlog.processors.JSONRenderer(json.dumps)
     level = logging.getLevelNamesMapping().get(os.environ.get("WHERRY_LOG_LEVEL", "INFO").upper(), logging.INFO)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     structlog.configure(

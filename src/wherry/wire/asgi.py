@@ -25,7 +25,7 @@ class ClientGoneError(Exception):
 
 async def read_request(scope: Scope, receive: Receive, max_body: int) -> Request:
     """The whole request; raises `BodyTooLargeError` and `ClientGoneError`."""
-    head = _head(scope)
+    head = read_head(scope)
     announced = head.header("content-length")
     if head.header("expect") is not None and announced is not None and int(announced) > max_body:
         raise BodyTooLargeError(head)  # the client waits for leave to send
@@ -49,9 +49,10 @@ async def read_request(scope: Scope, receive: Receive, max_body: int) -> Request
     return Request(method=head.method, path=head.path, query=head.query, headers=head.headers, body=b"".join(chunks))
 
 
-def _head(scope: Scope) -> Request:
+def read_head(scope: Scope) -> Request:
+    """The request line and headers; the upgrade to a websocket is a GET."""
     return Request(
-        method=scope["method"],
+        method=scope.get("method", "GET"),
         path=_text(scope.get("raw_path") or scope["path"].encode()),
         query=_text(scope["query_string"]),
         headers=tuple((_text(name), _text(value)) for name, value in scope["headers"]),

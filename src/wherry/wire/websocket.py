@@ -12,8 +12,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from wherry.model.call import Principal
 from wherry.model.errors import ApiError
 from wherry.wire import sigv4
+from wherry.wire.asgi import read_head
 from wherry.wire.errors import WireError
-from wherry.wire.message import Request
 from wherry.wire.trust import Trust, administrator, refuse_browsers
 
 SIGNING_NAME = "ecs"
@@ -21,12 +21,7 @@ SIGNING_NAME = "ecs"
 
 def admit(websocket: WebSocket, *, trust: Trust, region: str, account_id: str, now: float) -> Principal:
     """Tell who asks for the upgrade; raises `WireError` for browsers and for signatures that do not hold."""
-    request = Request(
-        method="GET",
-        path=(websocket.scope.get("raw_path") or websocket.scope["path"].encode()).decode("latin-1"),
-        query=websocket.scope["query_string"].decode("latin-1"),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in websocket.scope["headers"]),
-    )
+    request = read_head(websocket.scope)
     refuse_browsers(request.headers, trust)
     if not trust.verifies or trust.credentials is None:
         return administrator(account_id, sigv4.scope_of(request)[0])
