@@ -170,6 +170,27 @@ async def test_interfaces_of_tasks_are_described_page_by_page(aws: Aws) -> None:
     assert (await aws.refusal("DescribeVpcs", of="ec2", NextToken="?"))[0] == "InvalidNextToken"
 
 
+@pytest.mark.anyio
+async def test_a_public_interface_has_its_own_address_as_its_public_one(aws: Aws) -> None:
+    def write(tx: Tx) -> None:
+        subnet = tx.find(Subnet, availability_zone="us-east-1a")[0]
+        tx.put(an_interface(subnet, 4, public=True))
+        tx.put(an_interface(subnet, 5))
+
+    await aws.store.write(write)
+    public, private = (await aws.ec2("DescribeNetworkInterfaces"))["NetworkInterfaces"]
+    assert public["Association"] == {
+        "IpOwnerId": "amazon",
+        "PublicIp": "172.31.0.4",
+        "PublicDnsName": "ec2-172-31-0-4.compute-1.amazonaws.com",
+    }
+    assert public["PrivateIpAddresses"][0]["Association"] == public["Association"]
+    assert private["Association"] is None
+    for name, value in (("association.public-ip", "172.31.0.4"), ("association.public-dns-name", "ec2-*")):
+        found = await aws.ec2("DescribeNetworkInterfaces", Filters=[{"Name": name, "Values": [value]}])
+        assert [eni["PrivateIpAddress"] for eni in found["NetworkInterfaces"]] == ["172.31.0.4"]
+
+
 @pytest.mark.parametrize(
     ("region", "zone_id"),
     [

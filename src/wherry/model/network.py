@@ -67,7 +67,10 @@ class SecurityGroup(Entity, frozen=True):
 
 
 class NetworkInterface(Entity, frozen=True):
-    """The interface of one task. Key: `network_interface_id`; (subnet, address) is unique while the row is there."""
+    """The interface of one task. Key: `network_interface_id`; (subnet, address) is unique while the row is there.
+
+    `public` is `assignPublicIp`: addresses are routed, not translated, so that the public address is the private one.
+    """
 
     network_interface_id: str
     subnet_id: str
@@ -78,6 +81,7 @@ class NetworkInterface(Entity, frozen=True):
     security_group_ids: tuple[str, ...]
     task_arn: str
     attachment_id: str
+    public: bool = False
     status: str = "in-use"
     description: str = ""
     created_at: float = 0
@@ -97,6 +101,12 @@ def private_dns_name(address: str, region: str) -> str:
     """Name an address as EC2 does: "ip-172-31-0-4.ec2.internal", with the region in it outside us-east-1."""
     suffix = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     return f"ip-{address.replace('.', '-')}.{suffix}"
+
+
+def public_dns_name(address: str, region: str) -> str:
+    """Name a public address as EC2 does: "ec2-172-31-0-4.compute-1.amazonaws.com"."""
+    zone = "compute-1" if region == "us-east-1" else f"{region}.compute"
+    return f"ec2-{address.replace('.', '-')}.{zone}.amazonaws.com"
 
 
 def free_address(cidr_block: str, taken: Collection[str], *, start: int = 0) -> str | None:

@@ -85,7 +85,9 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     "AwsVpcConfiguration": {
         "subnets": Honoured(),
         "securityGroups": Honoured(),
-        "assignPublicIp": Honoured(note="DISABLED; tasks have no public addresses."),
+        "assignPublicIp": Honoured(
+            note="ENABLED: EC2 shows the task's own, routed address as public. Outbound access is always there."
+        ),
     },
     "DeploymentConfiguration": {
         "deploymentCircuitBreaker": Honoured("DeploymentCircuitBreaker"),

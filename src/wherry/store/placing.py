@@ -166,6 +166,7 @@ def _interface(tx: Tx, task: Task, decision: Placed, address: str, *, now: float
             security_group_ids=_security_groups(tx, task.network_configuration, subnet.vpc_id),
             task_arn=task.task_arn,
             attachment_id=task.attachment.id,
+            public=_is_public(task.network_configuration),
             description=f"{task.task_arn.split(':task/')[0]}:attachment/{task.attachment.id}",
             created_at=now,
         )
@@ -176,6 +177,10 @@ def _security_groups(tx: Tx, configuration: NetworkConfiguration | None, vpc_id:
     """Take the groups that were asked for, else the VPC's default one."""
     asked = configuration.awsvpc_configuration.security_groups if configuration else ()
     return asked or tuple(g.group_id for g in tx.find(SecurityGroup, vpc_id=vpc_id, group_name="default"))
+
+
+def _is_public(configuration: NetworkConfiguration | None) -> bool:
+    return configuration is not None and configuration.awsvpc_configuration.assign_public_ip == "ENABLED"
 
 
 def _with_host(task: Task, decision: Placed, interface: NetworkInterface, *, now: float) -> Task:

@@ -14,7 +14,16 @@ from wherry.api.ec2.zones import Zone
 from wherry.model.arn import Scope
 from wherry.model.base import Entity
 from wherry.model.call import Call
-from wherry.model.network import RESERVED_ADDRESSES, IpPermission, NetworkInterface, SecurityGroup, Subnet, Vpc
+from wherry.model.network import (
+    RESERVED_ADDRESSES,
+    IpPermission,
+    NetworkInterface,
+    SecurityGroup,
+    Subnet,
+    Vpc,
+    private_dns_name,
+    public_dns_name,
+)
 from wherry.store import Tx
 
 E = TypeVar("E", bound=Entity)
@@ -51,8 +60,16 @@ _GROUP_FILTERS: dict[str, Texts[SecurityGroup]] = {
     "vpc-id": lambda group: [group.vpc_id],
 }
 
+
+def _public(eni: NetworkInterface) -> list[str]:
+    return [eni.private_ip_address] if eni.public else []
+
+
 _INTERFACE_FILTERS: dict[str, Texts[NetworkInterface]] = {
+    "addresses.association.public-ip": _public,
     "addresses.private-ip-address": lambda eni: [eni.private_ip_address],
+    "association.public-dns-name": lambda eni: [public_dns_name(ip, _region(eni)) for ip in _public(eni)],
+    "association.public-ip": _public,
     "availability-zone": lambda eni: [eni.availability_zone],
     "availability-zone-id": lambda eni: [_zone(eni.availability_zone).id],
     "description": lambda eni: [eni.description],
@@ -214,7 +231,9 @@ def _view_permission(permission: IpPermission, scope: Scope) -> dict[str, Any]:
 
 
 def _view_interface(eni: NetworkInterface, groups: Mapping[str, str], scope: Scope) -> dict[str, Any]:
+    association = _view_association(eni)
     return {
+        "Association": association,
         "NetworkInterfaceId": eni.network_interface_id,
         "SubnetId": eni.subnet_id,
         "VpcId": eni.vpc_id,
@@ -223,7 +242,12 @@ def _view_interface(eni: NetworkInterface, groups: Mapping[str, str], scope: Sco
         "PrivateIpAddress": eni.private_ip_address,
         "PrivateDnsName": _dns_name(eni),
         "PrivateIpAddresses": [
-            {"Primary": True, "PrivateIpAddress": eni.private_ip_address, "PrivateDnsName": _dns_name(eni)}
+            {
+                "Association": association,
+                "Primary": True,
+                "PrivateIpAddress": eni.private_ip_address,
+                "PrivateDnsName": _dns_name(eni),
+            }
         ],
         "MacAddress": eni.mac_address,
         "Groups": [{"GroupId": group, "GroupName": groups.get(group)} for group in eni.security_group_ids],
@@ -245,11 +269,20 @@ def _view_interface(eni: NetworkInterface, groups: Mapping[str, str], scope: Sco
     }
 
 
+def _view_association(eni: NetworkInterface) -> dict[str, Any] | None:
+    """Show the public address of an interface that was asked to have one: its own, which is routed."""
+    if not eni.public:
+        return None
+    address = eni.private_ip_address
+    return {"IpOwnerId": "amazon", "PublicIp": address, "PublicDnsName": public_dns_name(address, _region(eni))}
+
+
 def _dns_name(eni: NetworkInterface) -> str:
-    """Name an address as EC2 does outside us-east-1; "ip-172-31-0-4.eu-west-1.compute.internal"."""
-    region = _zone(eni.availability_zone).region
-    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-    return f"ip-{eni.private_ip_address.replace('.', '-')}.{domain}"
+    return private_dns_name(eni.private_ip_address, _region(eni))
+
+
+def _region(eni: NetworkInterface) -> str:
+    return _zone(eni.availability_zone).region
 
 
 def _zone(name: str) -> Zone:

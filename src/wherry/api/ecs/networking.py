@@ -27,11 +27,6 @@ def read(raw: Mapping[str, Any] | None) -> NetworkConfiguration | None:
     public = awsvpc.get("assignPublicIp") or "DISABLED"
     if public not in ("ENABLED", "DISABLED"):
         raise InvalidParameterException("assignPublicIp should be one of [ENABLED,DISABLED]")
-    if public == "ENABLED":
-        raise InvalidParameterException(
-            "assignPublicIp ENABLED is not available: tasks have no public addresses, and reach the internet without. "
-            "Use DISABLED."
-        )
     return NetworkConfiguration(
         awsvpc_configuration=AwsvpcConfiguration(subnets=subnets, security_groups=groups, assign_public_ip=public)
     )

@@ -66,8 +66,6 @@ REFUSED: Mapping[str, Refused] = {
     "DeleteGateway": _GATEWAYS,
     "DeleteTaskSet": _TASK_SETS,
     "DeregisterContainerInstance": _INSTANCES,
-    "DescribeCapacityProviders": _PROVIDERS,
-    "DescribeContainerInstances": _INSTANCES,
     "DescribeDaemon": _DAEMONS,
     "DescribeDaemonDeployments": _DAEMONS,
     "DescribeDaemonRevisions": _DAEMONS,
@@ -81,8 +79,6 @@ REFUSED: Mapping[str, Refused] = {
     "ExecuteCommand": Refused(
         "ECS Exec is not part of Wherry yet. On the host, `docker exec` opens a shell in a container of the task."
     ),
-    "ListAttributes": _ATTRIBUTES,
-    "ListContainerInstances": _INSTANCES,
     "ListDaemonDeployments": _DAEMONS,
     "ListDaemonTaskDefinitions": _DAEMON_TASK_DEFINITIONS,
     "ListDaemons": _DAEMONS,
