@@ -78,8 +78,11 @@ def new_deployment(
 
     `previous` are all the service's deployments; those not INACTIVE name the source revisions. `rollback_of` is the
     deployment that failed or was stopped: the new one then belongs to its service deployment.
+
+    A deployment has the digits of the revision that was made for it: the Terraform provider finds the service
+    deployment of `deployments[0].id` by them.
     """
-    deployment_id = f"ecs-svc/{digits19(entropy)}"
+    deployment_id = f"ecs-svc/{arn.last(revision.service_revision_arn) if rollback_of is None else digits19(entropy)}"
     if rollback_of is None:
         cluster_name = arn.cluster_name_of(service.service_arn)
         service_deployment = scope.service_deployment(cluster_name, service.service_name, base62(entropy))
