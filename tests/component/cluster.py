@@ -119,6 +119,7 @@ class Cluster:
         self.plane = Plane(self.ctx)
         self.hosts: list[Host] = []
         self.scripts: dict[str, Script] = {}
+        self.forgetful = 0.0
         self.subnets: list[str] = []
         self.machines = AsyncExitStack()
         self.rules = Rules(store, clock, settings.timing)
@@ -134,6 +135,7 @@ class Cluster:
         """Add a machine (of `cpu` and `memory_mib`) whose agent joins the pool; returns when it is connected."""
         options = AgentOptions(availability_zones=zones)
         host = Host(self, self.path / f"host-{len(self.hosts)}" / "journal.db", options, **capacity)
+        host.link.forgetful = self.forgetful
         await self.machines.enter_async_context(host.engine)
         self.hosts.append(host)
         await host.start_agent()
@@ -189,6 +191,9 @@ class Cluster:
         """Read tasks, of a service of the default cluster or all; the oldest first."""
         only = {} if service is None else {"service_arn": SCOPE.service("default", service)}
         return sorted(await self.rows(Task, **only, **equals), key=lambda task: (task.created_at, task.task_arn))
+
+    async def rows_of_task(self, arn: str) -> list[Task]:
+        return [task for task in await self.tasks() if task.task_arn == arn]
 
     async def register(
         self, family: str = "web", image: str = "fake/web", does: Script | None = None, **changes: Any

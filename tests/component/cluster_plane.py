@@ -20,7 +20,6 @@ from wherry.api.context import Context
 from wherry.api.tcs import session as tcs
 from wherry.control import instances, reaper, scheduler, services
 from wherry.model.errors import ApiError
-from wherry.model.instance import ContainerInstance
 from wherry.wire.gateway import dispatch
 
 
@@ -111,8 +110,10 @@ class Link:
         self._reach()
         plane = self._plane()
         arn = query.get("containerInstanceArn") or query["containerInstance"]
-        if await plane.ctx.store.read(lambda tx: tx.get(ContainerInstance, arn)) is None:
-            raise RefusedError("InactiveInstanceException", "The container instance is not registered.")
+        try:
+            await plane.ctx.store.read(assignments.check_active, arn)
+        except ApiError as error:
+            raise RefusedError(error.code, error.message) from error
         ours, theirs = memory_pair()
         self._open |= {ours, theirs}
         wire = _Wire(self, theirs)
