@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from wherry.agent.runtime.base import ContainerState, RuntimeFault, RuntimeUnava
 from wherry.agent.runtime.docker import DockerRuntime
 from wherry.agent.runtime.engine import engine_url
 from wherry.agent.runtime.sandboxes import LINKS
-from wherry.agent.sandbox import names
+from wherry.agent.sandbox import names, namespaces
 from wherry.agent.spec import Tmpfs, Ulimit
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
@@ -87,6 +88,35 @@ async def test_an_address_without_a_task_is_unreachable_at_once(lab, docker):
         socket.create_connection(("10.213.255.250", 80), timeout=5)
     said = await inside(docker, runtime_id, "timeout 5 wget -O - http://10.213.255.250/ 2>&1")
     assert "No route to host" in said
+
+
+async def test_a_task_cannot_speak_in_the_name_of_another(lab, docker):
+    victim, liar = task(docker_container()), task(docker_container())
+    await lab.started(victim)
+    [runtime_id] = await lab.started(liar)
+    state = (await (await docker.containers.get(runtime_id)).show())["State"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
+        # Connecting sends nothing; it tells which of its addresses the host has towards tasks.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:
+            towards.connect((liar.eni.ipv4_address, 9))
+            host.bind((towards.getsockname()[0], 0))
+        host.settimeout(5)
+
+        def speak() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+                for source in (victim, liar):
+                    raw.sendto(datagram(source.eni.ipv4_address, *host.getsockname()), host.getsockname())
+
+        await namespaces.within(Path(f"/proc/{state['Pid']}/ns/net"), speak)
+        assert host.recvfrom(100) == (b"hello", (liar.eni.ipv4_address, 9))
+
+
+def datagram(source: str, destination: str, port: int) -> bytes:
+    """Write an IPv4 packet with a UDP datagram from port 9; the kernel fills in the IP checksum."""
+    payload = b"hello"
+    udp = struct.pack("!HHHH", 9, port, 8 + len(payload), 0) + payload
+    addresses = socket.inet_aton(source) + socket.inet_aton(destination)
+    return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses + udp
 
 
 async def test_a_task_knows_its_names_and_servers(lab, docker):

@@ -2,7 +2,8 @@
 
 Rules match the ENIs' link names, not addresses: they are written once, and all agents of a host share them.
 Docker's verdict can only be overruled from within its own chain DOCKER-USER (an accept in another nftables chain does
-not end the walk), so that part goes by iptables; address translation is an nftables table of ours.
+not end the walk), so that part goes by iptables; address translation, and that no task speaks in another's name, is an
+nftables table of ours.
 """
 
 from __future__ import annotations
@@ -30,10 +31,15 @@ COMMIT
 """
 
 # Declared, deleted and declared again in one transaction: whatever was there, this is what there is.
-_TRANSLATION = f"""\
+# A packet of a task is dropped unless its source is routed to that task: root in a container can write any (NET_RAW).
+_TABLE = f"""\
 table ip wherry
 delete table ip wherry
 table ip wherry {{
+    chain origin {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname "{names.LINK_PREFIX}*" fib saddr . iif oif missing drop
+    }}
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
         iifname "{names.LINK_PREFIX}*" oifname != "{names.LINK_PREFIX}*" masquerade
@@ -51,7 +57,7 @@ async def ensure() -> None:
     parent = await _parent_chain()
     if not await _succeeds("iptables", "--wait", "-C", parent, "-j", CHAIN):
         await _run("iptables", "--wait", "-I", parent, "-j", CHAIN)
-    await _run("nft", "-f", "-", text=_TRANSLATION)
+    await _run("nft", "-f", "-", text=_TABLE)
 
 
 async def remove() -> None:
