@@ -62,6 +62,18 @@ async def test_there_is_a_default_vpc_with_a_subnet_in_each_of_three_zones(aws: 
 
 
 @pytest.mark.anyio
+async def test_the_vpc_has_the_attributes_of_a_default_one(aws: Aws) -> None:
+    [vpc] = (await aws.ec2("DescribeVpcs"))["Vpcs"]
+
+    async def attribute(name: str) -> Any:
+        return await aws.ec2("DescribeVpcAttribute", VpcId=vpc["VpcId"], Attribute=name)
+
+    assert await attribute("enableDnsSupport") == {"VpcId": vpc["VpcId"], "EnableDnsSupport": {"Value": True}}
+    assert (await attribute("enableDnsHostnames"))["EnableDnsHostnames"] == {"Value": True}
+    assert (await attribute("enableNetworkAddressUsageMetrics"))["EnableNetworkAddressUsageMetrics"] == {"Value": False}
+
+
+@pytest.mark.anyio
 async def test_a_later_start_changes_nothing(aws: Aws) -> None:
     before = await aws.ec2("DescribeSubnets"), await aws("DescribeClusters")
     await aws("DeleteCluster", cluster="default")
@@ -120,6 +132,16 @@ async def test_filters_must_all_match_and_take_wildcards(aws: Aws) -> None:
     ("operation", "params", "error"),
     [
         ("DescribeVpcs", {"VpcIds": ["vpc-x"]}, ("InvalidVpcID.NotFound", "The vpc ID 'vpc-x' does not exist")),
+        (
+            "DescribeVpcAttribute",
+            {"VpcId": "vpc-x", "Attribute": "enableDnsSupport"},
+            ("InvalidVpcID.NotFound", "The vpc ID 'vpc-x' does not exist"),
+        ),
+        (
+            "DescribeVpcAttribute",
+            {"VpcId": "vpc-x", "Attribute": "colour"},
+            ("InvalidParameterValue", "Value (colour) for parameter attribute is invalid. Unknown VPC attribute."),
+        ),
         (
             "DescribeSubnets",
             {"SubnetIds": ["subnet-x", "subnet-y"]},

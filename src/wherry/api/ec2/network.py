@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from wherry.api.context import Context
 from wherry.api.ec2 import listing
-from wherry.api.ec2.errors import Ec2Error, not_found
+from wherry.api.ec2.errors import Ec2Error, invalid_value, not_found
 from wherry.api.ec2.listing import Texts
 from wherry.api.ec2.zones import Zone
 from wherry.model.arn import Scope
@@ -36,6 +36,8 @@ _VPC_FILTERS: dict[str, Texts[Vpc]] = {
     "state": lambda _: ["available"],
     "vpc-id": lambda vpc: [vpc.vpc_id],
 }
+
+_VPC_ATTRIBUTES = {"enableDnsHostnames": True, "enableDnsSupport": True, "enableNetworkAddressUsageMetrics": False}
 
 _SUBNET_FILTERS: dict[str, Texts[Subnet]] = {
     "availability-zone": lambda subnet: [subnet.availability_zone],
@@ -92,6 +94,18 @@ async def describe_vpcs(ctx: Context, call: Call) -> dict[str, Any]:
     found = listing.select(named, call.params, _VPC_FILTERS)
     page, token = listing.page(found, call.params, key=lambda vpc: vpc.vpc_id)
     return {"Vpcs": [_view_vpc(vpc, ctx.scope) for vpc in page], "NextToken": token}
+
+
+async def describe_vpc_attribute(ctx: Context, call: Call) -> dict[str, Any]:
+    """DescribeVpcAttribute: tasks resolve names, and their interfaces have some, as in a default VPC of AWS."""
+    listing.check_dry_run(call.params)
+    vpc_id, asked = call.params["VpcId"], call.params["Attribute"]
+    if asked not in _VPC_ATTRIBUTES:
+        raise invalid_value(f"Value ({asked}) for parameter attribute is invalid. Unknown VPC attribute.")
+    if await ctx.store.read(lambda tx: tx.get(Vpc, vpc_id)) is None:
+        raise not_found("InvalidVpcID", "vpc ID", vpc_id)
+    member = asked[0].upper() + asked[1:]
+    return {"VpcId": vpc_id, member: {"Value": _VPC_ATTRIBUTES[asked]}}
 
 
 async def describe_subnets(ctx: Context, call: Call) -> dict[str, Any]:

@@ -13,5 +13,6 @@ OPERATIONS: Mapping[str, Operation | Refused] = {
     "DescribeRegions": zones.describe_regions,
     "DescribeSecurityGroups": network.describe_security_groups,
     "DescribeSubnets": network.describe_subnets,
+    "DescribeVpcAttribute": network.describe_vpc_attribute,
     "DescribeVpcs": network.describe_vpcs,
 }
