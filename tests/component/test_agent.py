@@ -404,6 +404,30 @@ def test_what_cannot_be_written_down_is_not_acknowledged_and_ends_nothing(
     scenario(tmp_path, play)
 
 
+def test_a_fault_that_cannot_be_written_down_is_met_again_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(
+                a_payload_task(a_payload_container("app", "pull_seconds=5&pull_error=gone"))
+            )
+            save, broken = Journal.save, anyio.current_time() + 60
+
+            def full(journal: Journal, assignments: object) -> None:
+                if anyio.current_time() < broken:
+                    raise JournalError("the disk is full")
+                save(journal, assignments)
+
+            await anyio.sleep(1)
+            monkeypatch.setattr(Journal, "save", full)
+            told = await lab.control_plane.reported("STOPPED")
+        assert "gone" in told["containers"][0]["reason"]
+        assert anyio.current_time() > broken
+
+    scenario(tmp_path, play)
+
+
 def test_a_stop_for_a_task_that_never_came_is_answered_by_its_end(tmp_path: Path) -> None:
     async def play(lab: Lab) -> None:
         async with lab.agent():

@@ -142,14 +142,11 @@ class Runner:
         backoff = self._backoffs.setdefault(key, self._backoff())
         with doing.scope:
             try:
-                await self._do(doing.step)
+                await self._attempt(doing.step)
                 backoff.reset()
             except RuntimeFault as fault:
-                if not self._fail(doing.step, fault):
-                    log.warning(
-                        "step_failed", task=self.assignment.arn, step=type(doing.step).__name__, error=str(fault)
-                    )
-                    await anyio.sleep(backoff.pause())
+                log.warning("step_failed", task=self.assignment.arn, step=type(doing.step).__name__, error=str(fault))
+                await anyio.sleep(backoff.pause())
             except (RuntimeUnavailableError, UnreachableError) as error:
                 log.warning("step_waits", task=self.assignment.arn, step=type(doing.step).__name__, error=str(error))
                 await anyio.sleep(backoff.pause())
@@ -158,6 +155,14 @@ class Runner:
                 await anyio.sleep(backoff.pause())
         del self._doing[key]
         self.wake()
+
+    async def _attempt(self, step: Step) -> None:
+        """Do a step; a fault that ends what the step was for is remembered, any other is raised."""
+        try:
+            await self._do(step)
+        except RuntimeFault as fault:
+            if not self._fail(step, fault):
+                raise
 
     async def _do(self, step: Step) -> None:
         runtime = self._around.runtime

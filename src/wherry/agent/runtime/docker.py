@@ -216,7 +216,9 @@ class DockerRuntime:
         # A restarted engine writes its rules anew; make sure that ours are still among them.
         self._forwarding = False
         wanted = translate.filters(
-            type=["container"], event=_EVENTS, label=[f"{translate.LABEL_INSTANCE}={self.instance}"]
+            type=["container"],
+            event=_EVENTS,
+            label=[f"{translate.LABEL_INSTANCE}={self.instance}", translate.LABEL_TASK],
         )
         # "since" closes the gap between the call and the engine's listening to it.
         params = {"filters": wanted, "since": f"{time.time():.9f}"}
