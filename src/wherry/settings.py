@@ -41,7 +41,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: Seconds = 20
     """Between two heartbeats to an agent."""
     instance_lost_after: Seconds = 600
-    """How long a host may be without its agent's connection until its tasks are given up and replaced elsewhere."""
+    """How long a host may be without its agent's connection until its tasks are given up and replaced elsewhere.
+    Agents try again every two minutes at the latest: less would lose hosts whenever the control plane restarts."""
     telemetry: Seconds = 20
     """Between two telemetry publications of an agent; container health goes out at once when it changes."""
     stop_timeout: Seconds = 30

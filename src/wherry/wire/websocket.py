@@ -76,7 +76,7 @@ class WebSocketChannel:
         text = message.get("text") or (message.get("bytes") or b"").decode(errors="replace")
         try:
             frame = msgspec.json.decode(_without_head(text))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise anyio.EndOfStream from error
         if not isinstance(frame, dict):
             raise anyio.EndOfStream

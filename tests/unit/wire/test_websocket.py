@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from starlette.websockets import WebSocket
 from tests.unit.wire.test_sigv4 import SECRET, signed
@@ -10,7 +11,7 @@ from wherry.wire import sigv4
 from wherry.wire.errors import WireError
 from wherry.wire.message import Request
 from wherry.wire.trust import Trust
-from wherry.wire.websocket import admit
+from wherry.wire.websocket import WebSocketChannel, admit
 
 TRUST = Trust(listen="0.0.0.0", credentials=lambda _: SECRET)
 
@@ -48,3 +49,19 @@ def test_an_upgrade_for_another_instance_than_was_signed_is_refused() -> None:
     with pytest.raises(WireError) as caught:
         let_in(other)
     assert caught.value.status == 403
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("text", ["", "no json", "[1]", "[" * 100_000, '{"a":' * 100_000])
+async def test_what_is_no_frame_ends_the_stream(text: str) -> None:
+    async def receive() -> dict[str, str]:
+        return next(messages)
+
+    async def send(_: object) -> None:
+        return None
+
+    messages = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": text}])
+    websocket = WebSocket({"type": "websocket", "headers": []}, receive, send)
+    await websocket.accept()
+    with pytest.raises(anyio.EndOfStream):
+        await WebSocketChannel(websocket).receive()

@@ -125,9 +125,12 @@ class DockerRuntime:
     async def sandboxes(self) -> frozenset[str]:
         """List the task ids that have any part of a sandbox of this agent."""
         host = await self._known()
-        found = cgroups.listed(host.hierarchy, self.instance)
-        for owner in (host.namespace, host.pause):
-            found |= await owner.listed()
+        try:
+            found = cgroups.listed(host.hierarchy, self.instance)
+            for owner in (host.namespace, host.pause):
+                found |= await owner.listed()
+        except OSError as error:
+            raise RuntimeUnavailableError(f"this host's sandboxes cannot be listed: {error}") from error
         aliases = (names.task_of_alias(self.instance, alias) for alias in eni.listed().values())
         found |= {task_id for task_id in aliases if task_id is not None}
         return frozenset(found | {path.name for path in self._state_dir.glob("tasks/*")})
