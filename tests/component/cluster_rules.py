@@ -117,9 +117,8 @@ class Rules:
     def _check_picture(self, tx: Tx, service: Service) -> None:
         """What DescribeServices shows agrees with the tasks, and with itself."""
         seen = service_views.view(service_views.picture(tx, service))
-        tasks = tx.find(Task, service_arn=service.service_arn)
-        running = sum(task.last_status is TaskStatus.RUNNING for task in tasks)
-        pending = sum(task.last_status in service_views.PENDING for task in tasks)
+        running = tx.count(Task, service_arn=service.service_arn, last_status=TaskStatus.RUNNING)
+        pending = tx.count(Task, service_arn=service.service_arn, last_status=service_views.PENDING)
         shown = seen["deployments"]
         if (seen["runningCount"], seen["pendingCount"]) != (running, pending):
             self._say(f"{service.service_name} shows other counts than it has tasks")
