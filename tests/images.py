@@ -9,7 +9,8 @@ from pathlib import Path
 
 import aiodocker
 
-BUSYBOX = Path("/bin/busybox")
+OWN_BUSYBOX = Path("/usr/local/lib/wherry/busybox")  # fetched by the scripts where the machine has no static one
+BUSYBOX = OWN_BUSYBOX if OWN_BUSYBOX.exists() else Path("/bin/busybox")
 TOOLS = ("sh", "httpd", "wget", "nslookup", "sleep", "cat", "tail", "hostname", "env", "true", "false", "timeout", "id")
 TEST_IMAGE = "wherry-test/busybox:1"
 

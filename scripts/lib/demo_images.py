@@ -8,7 +8,8 @@ import tarfile
 from pathlib import Path
 
 REGISTRY = "xxxxx.dkr.ecr.ap-northeast-1.amazonaws.com"
-BUSYBOX = Path("/bin/busybox")
+OWN_BUSYBOX = Path("/usr/local/lib/wherry/busybox")  # fetched by the scripts where the machine has no static one
+BUSYBOX = OWN_BUSYBOX if OWN_BUSYBOX.exists() else Path("/bin/busybox")
 
 SERVER = """#!/bin/sh
 # Serve /www as {name}; `run` is accepted because that is what the task definition passes.
