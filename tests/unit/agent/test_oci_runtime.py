@@ -93,12 +93,31 @@ def test_without_a_link_nothing_starts(bundle):
     assert "no network namespace is set for container c0ffee" in json.loads((bundle / "log").read_text())["msg"]
 
 
-def test_a_specification_of_another_shape_is_refused(bundle):
+def test_an_engine_that_leaves_the_hosts_namespace_out_gets_ours_put_in(bundle):
     admit(bundle, "/run/netns/wherry-a-1")
-    done, _ = run(bundle, {"linux": {"namespaces": [{"path": ENGINE_SAYS, "type": "network"}]}})
+    document = spec(env=['X={"type":"network","path":"/x"}'])
+    del document["linux"]["namespaces"][1]
+    done, after = run(bundle, document)
+    assert done.returncode == 0, done.stderr
+    document["linux"]["namespaces"].insert(0, {"type": "network", "path": "/run/netns/wherry-a-1"})
+    assert after == document
+
+
+@pytest.mark.parametrize(
+    ("linux", "reason"),
+    [
+        ({"namespaces": [{"path": ENGINE_SAYS, "type": "network"}]}, "in a shape that is not known"),
+        ({"namespaces": [{"type": "mount"}, {"type": "network"}]}, "in a shape that is not known"),
+        ({}, "has no list of namespaces"),
+    ],
+)
+def test_a_specification_of_another_shape_is_refused(bundle, linux, reason):
+    admit(bundle, "/run/netns/wherry-a-1")
+    done, after = run(bundle, {"linux": linux})
     assert done.returncode == 1
+    assert after == {"linux": linux}
     assert not (bundle / "called").exists()
-    assert "names no network namespace to replace" in done.stderr
+    assert reason in done.stderr
 
 
 @pytest.mark.parametrize("command", ["start", "state", "kill", "delete", "exec"])
