@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -64,21 +63,21 @@ def test_a_public_task_shows_its_address(ecs: Any, ec2: Any, cluster: str, netwo
 
 
 @pytest.mark.parametrize(
-    ("image", "code", "reason", "exit_code"),
+    ("image", "end", "reason"),
     [
-        ("fake/job", "EssentialContainerExited", "Essential container in task exited", 3),
-        ("fake/absent", "TaskFailedToStart", "CannotPullContainerError: manifest unknown", None),
+        ("fake/job", ("EssentialContainerExited", 3), "Essential container in task exited"),
+        ("fake/absent", ("TaskFailedToStart", None), "CannotPullContainerError: manifest unknown"),
     ],
 )
 def test_a_task_that_ends_says_why(
-    ecs: Any, network: dict[str, Any], image: str, code: str, reason: str, exit_code: int | None
+    ecs: Any, network: dict[str, Any], image: str, end: tuple[str, int | None], reason: str
 ) -> None:
     family = image.replace("/", "-")
     register(ecs, family, image=image)
     [task] = run(ecs, "default", network, taskDefinition=family)["tasks"]
     wait(ecs, "tasks_stopped", tasks=[task["taskArn"]])
     [stopped] = describe(ecs, "default", task["taskArn"])
-    assert (stopped["stopCode"], stopped["containers"][0].get("exitCode")) == (code, exit_code)
+    assert (stopped["stopCode"], stopped["containers"][0].get("exitCode")) == end
     assert reason in stopped["stoppedReason"] or reason in stopped["containers"][0]["reason"]
 
 
@@ -139,11 +138,10 @@ def test_what_does_not_fit_is_a_failure_and_no_error(ecs: Any, cluster: str, net
 
 def test_overrides_reach_the_task(ecs: Any, cluster: str, network: dict[str, Any]) -> None:
     register(ecs, "override")
-    overrides = {
-        "containerOverrides": [{"name": "app", "command": ["x"], "environment": [{"name": "A", "value": "1"}]}]
-    }
+    container = {"name": "app", "command": ["x"], "environment": [{"name": "A", "value": "1"}]}
+    overrides = {"containerOverrides": [container]}
     [task] = run(ecs, cluster, network, taskDefinition="override", overrides=overrides)["tasks"]
-    assert json.loads(json.dumps(task["overrides"]["containerOverrides"])) == overrides["containerOverrides"]
+    assert task["overrides"]["containerOverrides"] == [container]
 
 
 def test_only_tasks_of_services_are_protected(ecs: Any, cluster: str, network: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def whole_wherry(directory: Path) -> Iterator[str]:
 @asynccontextmanager
 async def _running(directory: Path) -> AsyncIterator[str]:
     settings = Settings(port=0, data_dir=directory, region=REGION, account_id=ACCOUNT, timing=QUICK)
-    async with Engine(scripts=SCRIPTS) as engine, anyio.create_task_group() as group:
+    async with Engine(scripts=SCRIPTS, cpu=16000, memory_mib=65536) as engine, anyio.create_task_group() as group:
         port = await group.start(partial(run_control_plane, settings))
         url = f"http://127.0.0.1:{port}"
         with closing(Journal.open(directory / "journal.db")) as journal:
@@ -72,5 +72,7 @@ async def _connected(url: str) -> None:
     """Wait until the control plane says that it has an agent."""
     async with httpx.AsyncClient() as client:
         with anyio.fail_after(30):
-            while (await client.get(f"{url}/health")).json()["agents"] == 0:
+            while True:
+                if (await client.get(f"{url}/health")).json()["agents"]:
+                    return
                 await anyio.sleep(0.02)
