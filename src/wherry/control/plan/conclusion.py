@@ -22,7 +22,7 @@ def conclude(service: Service, people: Census, moves: Exchange, clock: Clock) ->
     arrived = settled and primary.rollout_state is RolloutState.IN_PROGRESS
     baked_at = _baked_at(service, primary, clock)
     completes = arrived and baked_at <= clock.now
-    gone = (group for group in people.old if _is_over(group, people, service))
+    gone = (group for group in people.old if _is_over(group, people, moves, service))
     changes: list[Action] = [do.RetireDeployment(deployment_id=group.deployment.deployment_id) for group in gone]
     remembered = dict(service.last_events)
     if completes:
@@ -73,14 +73,16 @@ def _settled(service: Service, people: Census, moves: Exchange) -> bool:
         and not moves.stops
         and not primary.lingering
         and len(primary.healthy) == primary.living == service.desired_count
-        and all(_is_over(group, people, service) for group in people.old)
+        and all(_is_over(group, people, moves, service) for group in people.old)
         and primary.deployment.rollout_state is not RolloutState.FAILED
     )
 
 
-def _is_over(group: Group, people: Census, service: Service) -> bool:
-    """Tell whether an old deployment is over: no task left, and none to be restored."""
-    fit = len(people.primary.healthy) + sum(other.fit for other in people.old)
+def _is_over(group: Group, people: Census, moves: Exchange, service: Service) -> bool:
+    """Tell whether an old deployment is over: no task left, and none to be restored, now or when there is room."""
+    leaving = {stop.task.task_arn for stop in moves.stops}
+    staying = (*people.primary.healthy, *(t for old in people.old for t in (*old.starting, *old.healthy)))
+    fit = sum(task.task_arn not in leaving for task in staying)
     owed = group.proven and group.deployment.desired_count and fit < census.limits(service).lower
     return group.gone and not owed
 
