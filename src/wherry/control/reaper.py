@@ -9,13 +9,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from wherry.control.loop import Controller
+from wherry.model import rollout
 from wherry.model.account import IdempotencyToken
 from wherry.model.arn import Scope
 from wherry.model.base import Entity
 from wherry.model.cluster import Cluster, ClusterStatus
 from wherry.model.ids import Entropy
 from wherry.model.instance import ContainerInstance, InstanceStatus
-from wherry.model.service import Deployment, DeploymentStatus, Service, ServiceEvent, ServiceRevision, ServiceStatus
+from wherry.model.service import (
+    Deployment,
+    DeploymentStatus,
+    RolloutState,
+    Service,
+    ServiceEvent,
+    ServiceRevision,
+    ServiceStatus,
+)
 from wherry.model.task import Task, TaskStatus
 from wherry.model.taskdef import TaskDefinition, TaskDefinitionStatus
 from wherry.settings import Settings, Timing
@@ -105,7 +114,7 @@ def finished_deployments(tx: Tx, now: float, timing: Timing) -> int:
 
 
 def deleted_definitions(tx: Tx, now: float, _: Timing) -> int:  # noqa: ARG001 - due when unused, whatever the time
-    """Remove task definitions that were deleted, once nothing runs that was made from them."""
+    """Remove task definitions that were deleted, once nothing runs from them and no rollout can go back to them."""
     found = tx.find(TaskDefinition, status=TaskDefinitionStatus.DELETE_IN_PROGRESS)
     unused = (definition for definition in found if not _is_used(tx, definition.task_definition_arn))
     return _remove(tx, [definition for definition, _ in zip(unused, range(BATCH), strict=False)])
@@ -127,7 +136,19 @@ def _is_used(tx: Tx, definition_arn: str) -> bool:
     return bool(
         tx.count(Task, task_definition_arn=definition_arn, last_status=placing.ALIVE)
         or tx.count(Deployment, task_definition=definition_arn, status=in_use)
+        or any(_is_rollback_target(tx, past) for past in tx.find(Deployment, task_definition=definition_arn))
     )
+
+
+def _is_rollback_target(tx: Tx, past: Deployment) -> bool:
+    """Tell whether the rollout that is under way in the same service would roll back to `past`."""
+    if past.rollout_state is not RolloutState.COMPLETED:
+        return False
+    history = tx.find(Deployment, service_arn=past.service_arn)
+    under_way = (
+        d for d in history if d.status is DeploymentStatus.PRIMARY and d.rollout_state is RolloutState.IN_PROGRESS
+    )
+    return any(rollout.last_completed(history, before=deployment) == past for deployment in under_way)
 
 
 def _has_use(tx: Tx, revision: ServiceRevision) -> bool:

@@ -11,7 +11,15 @@ from wherry.control import events
 from wherry.control.reaper import BATCH, SWEEPERS
 from wherry.model.account import IdempotencyToken
 from wherry.model.cluster import Cluster, ClusterStatus
-from wherry.model.service import Deployment, DeploymentStatus, Service, ServiceEvent, ServiceRevision, ServiceStatus
+from wherry.model.service import (
+    Deployment,
+    DeploymentStatus,
+    RolloutState,
+    Service,
+    ServiceEvent,
+    ServiceRevision,
+    ServiceStatus,
+)
 from wherry.model.task import Task, TaskStatus
 from wherry.model.taskdef import TaskDefinition, TaskDefinitionStatus
 from wherry.settings import Timing
@@ -133,6 +141,24 @@ async def test_a_deleted_definition_goes_when_nothing_runs_from_it(
     )
     await sweep(store, NOW)
     assert len(await rows(store, TaskDefinition)) == left + 1
+
+
+@pytest.mark.parametrize(
+    ("state", "left"), [(RolloutState.IN_PROGRESS, 1), (RolloutState.COMPLETED, 0), (RolloutState.FAILED, 0)]
+)
+async def test_a_deleted_definition_stays_while_a_rollout_could_go_back_to_it(
+    store: Store, state: RolloutState, left: int
+) -> None:
+    completed = RolloutState.COMPLETED
+    second = SCOPE.task_definition("web", 2)
+    await put(
+        store,
+        a_task_definition(status=TaskDefinitionStatus.DELETE_IN_PROGRESS),
+        a_deployment(number=1, status=DeploymentStatus.INACTIVE, rollout_state=completed),
+        a_deployment(number=2, rollout_state=state, task_definition=second, created_at=NOW + 1),
+    )
+    await sweep(store, NOW)
+    assert len(await rows(store, TaskDefinition)) == left
 
 
 async def test_a_repeated_sentence_is_held_back_until_its_time_or_its_cause_has_passed(store: Store) -> None:
