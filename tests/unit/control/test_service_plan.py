@@ -7,7 +7,7 @@ from msgspec import structs
 from tests.builders import DIGEST, a_deployment
 from tests.unit.control.service_world import TIMING, ServiceWorld, bounds
 
-from wherry.control.plan import books, census
+from wherry.control.plan import census
 from wherry.control.plan.actions import StartTasks
 from wherry.model.base import Tag
 from wherry.model.cluster import CapacityProviderStrategyItem
@@ -513,7 +513,7 @@ def test_a_healthy_task_that_is_lost_is_replaced_without_a_pause():
 )
 def test_the_threshold_follows_the_desired_count(kind, value, desired, threshold):
     breaker = CircuitBreaker(enable=True, threshold_configuration=ThresholdConfiguration(type=kind, value=value))
-    assert books.threshold(breaker, desired) == threshold
+    assert breaker.threshold(desired) == threshold
 
 
 def test_the_circuit_breaker_opens_at_three_failures_and_rolls_back_to_what_completed_last():

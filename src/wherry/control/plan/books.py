@@ -13,7 +13,7 @@ from msgspec import structs
 
 from wherry.control.plan import census, texts
 from wherry.control.plan.census import Clock
-from wherry.model.service import CircuitBreaker, Deployment, ThresholdConfiguration
+from wherry.model.service import CircuitBreaker, Deployment
 from wherry.model.task import StopCode, Task
 from wherry.settings import Timing
 
@@ -53,19 +53,6 @@ def throttled_until(deployment: Deployment, timing: Timing) -> float:
     """
     paced = 0 if deployment.crashed_at is None else deployment.crashed_at + timing.start_backoff_initial
     return max(backed_off_until(deployment, timing), paced)
-
-
-def threshold(breaker: CircuitBreaker, desired: int) -> int:
-    """Return how many failures open the circuit breaker: half the desired count within 3 and 200, unless configured."""
-    config = breaker.threshold_configuration or ThresholdConfiguration()
-    share = -(-desired * config.value // 100)
-    match config.type:
-        case "COUNT":
-            return max(1, config.value)
-        case "UNBOUNDED_PERCENT":
-            return max(1, share)
-        case _:
-            return min(max(share, 3), 200)
 
 
 def _failures(deployment: Deployment, own: Sequence[Task], clock: Clock, breaker: CircuitBreaker) -> Deployment:

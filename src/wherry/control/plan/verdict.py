@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.control.plan import actions as do
-from wherry.control.plan import books, texts
+from wherry.control.plan import texts
 from wherry.control.plan.actions import Action, ServiceSnapshot
 from wherry.model import rollout
 from wherry.model.service import Deployment, RolloutState, Service, ServiceDeploymentStatus
@@ -27,7 +27,7 @@ def _breaker(service: Service, primary: Deployment, snapshot: ServiceSnapshot) -
     breaker = service.deployment_configuration.deployment_circuit_breaker
     if breaker is None or not breaker.enable:
         return []
-    if primary.failed_tasks < books.threshold(breaker, service.desired_count):
+    if primary.failed_tasks < breaker.threshold(service.desired_count):
         return []
     failed = _fail(primary, texts.BREAKER_OPEN, texts.BREAKER_STOPPED)
     event = do.Event(message=texts.failed(service, primary))
