@@ -1,4 +1,4 @@
-"""The demo's two images: busybox with its HTTP server, tagged as the task definition names them. No registry is asked."""
+"""The demo's two images: busybox's HTTP server, tagged as the task definition names them. No registry is asked."""
 
 from __future__ import annotations
 
