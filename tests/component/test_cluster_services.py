@@ -156,6 +156,27 @@ async def test_a_rollout_overtaken_twice_ends_with_the_last(tmp_path: Path) -> N
         assert {task.task_definition_arn for task in await cluster.tasks("web", last_status="RUNNING")} == {newest}
 
 
+async def test_what_the_floor_owes_the_old_revision_is_not_forgotten_when_the_new_one_is_overtaken(
+    tmp_path: Path,
+) -> None:
+    async with a_cluster(tmp_path) as cluster:
+        await a_steady_service(cluster, desiredCount=1)
+        [host], [first] = cluster.hosts, await cluster.tasks("web")
+        slow = Script(pull_seconds=1000)
+        await cluster.update(taskDefinition=await cluster.register(image="fake/slow", does=slow))
+        await anyio.sleep(60)
+        # The old task ends, and so does the one that is started in its place: the next has to wait a little.
+        cluster.scripts["fake/web"] = Script(run_for=3, exit_code=1)
+        host.engine.kill(host.container_of(first.task_arn).id)
+        await cluster.until(lambda: stopped(cluster, 2), within=20)
+        cluster.scripts["fake/web"] = Script()
+        await cluster.update(taskDefinition=await cluster.register(image="fake/slow"))
+        await cluster.until(lambda: running(cluster, 1), within=20)
+        [task] = await cluster.tasks("web", last_status="RUNNING")
+        assert task.task_definition_arn == first.task_definition_arn
+        await cluster.steady()
+
+
 async def test_the_circuit_breaker_opens_and_rolls_back(tmp_path: Path) -> None:
     async with a_cluster(tmp_path) as cluster:
         breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
