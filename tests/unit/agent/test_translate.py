@@ -126,6 +126,7 @@ def test_page_cache_does_not_count_as_memory_in_use(cache):
     assert (found.cpu_seconds, found.memory, found.memory_limit) == (2.5, 70, 200)
     assert (found.network_rx, found.network_tx, found.block_read, found.block_written) == (1, 2, 5, 6)
     assert translate.usage({"memory_stats": {}}, network=(0, 0)) is None
+    assert translate.usage(None, network=(0, 0)) is None
 
 
 @pytest.mark.parametrize("architecture", sorted(pause.ARCHITECTURES))

@@ -180,10 +180,13 @@ def _health(section: Mapping[str, Any] | None) -> tuple[Health, float | None, st
     return health, since if health is not Health.UNKNOWN else None, log[-1]["Output"].strip() if log else ""
 
 
-def usage(stats: Mapping[str, Any], *, network: tuple[int, int]) -> Usage | None:
-    """Read the answer of GET /containers/{id}/stats; `network` is received and sent bytes of the task."""
-    memory = stats.get("memory_stats") or {}
-    if "usage" not in memory:
+def usage(stats: Mapping[str, Any] | None, *, network: tuple[int, int]) -> Usage | None:
+    """Read the answer of GET /containers/{id}/stats; `network` is received and sent bytes of the task.
+
+    The engine answers nothing at all (`stats` None) if the container ends while it is being sampled.
+    """
+    memory = (stats or {}).get("memory_stats") or {}
+    if stats is None or "usage" not in memory:
         return None
     detail = memory.get("stats") or {}
     # Page cache that the kernel would give up is not in use: the docker CLI and the stock agent take it off as well.
