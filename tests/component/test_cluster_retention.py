@@ -64,12 +64,12 @@ async def test_after_all_is_stopped_and_deleted_and_its_time_has_passed_nothing_
 async def test_a_service_that_never_works_does_not_grow_the_store(tmp_path: Path) -> None:
     async with a_cluster(tmp_path, timing=SOON) as cluster:
         await cluster.register(does=Script(run_for=3, exit_code=1))
-        await cluster.create(desiredCount=2)
+        await cluster.create(desiredCount=1)
         await anyio.sleep(700)
         before = await counts(cluster)
         await anyio.sleep(700)
         after = await counts(cluster)
-        assert after["Task"] == pytest.approx(before["Task"], rel=0.2)
+        assert after["Task"] == pytest.approx(before["Task"], abs=3)
         assert before["ServiceEvent"] <= 100
         assert after["ServiceEvent"] <= 100
         assert len(cluster.hosts[0].engine.containers) <= 2
