@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
-from tests.contract.conftest import refusal, register, wait
+from tests.contract.conftest import completed, refusal, register, wait
 from tests.contract.whole import ACCOUNT, REGION
 
 PREFIX = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
@@ -46,7 +46,7 @@ class Services:
         return dict(self.ecs.delete_service(cluster=self.cluster, service=name, **params)["service"])
 
     def stable(self, name: str = "web") -> dict[str, Any]:
-        wait(self.ecs, "services_stable", cluster=self.cluster, services=[name])
+        completed(self.ecs, self.cluster, name)
         return self.describe(name)
 
     def tasks(self, name: str = "web") -> list[str]:

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.contract.conftest import wait
+from tests.contract.conftest import settle, wait
 
 CONTAINER = {
     "name": "app",
@@ -67,9 +67,8 @@ def wait_for_steady_state(ecs: Any, cluster: str, service_arn: str, since: datet
     )["serviceDeployments"]
     digits = primary["id"].split("/")[1]
     [arn] = [b["serviceDeploymentArn"] for b in briefs if digits in b["targetServiceRevisionArn"]]
-    wait(ecs, "services_stable", cluster=cluster, services=[service_arn])
-    [deployment] = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
-    assert deployment["status"] == "SUCCESSFUL"
+    path = "serviceDeployments[].status"
+    settle(ecs, "DescribeServiceDeployments", path, "SUCCESSFUL", serviceDeploymentArns=[arn])
 
 
 def test_apply_change_and_destroy(ecs: Any, sts: Any, network: dict[str, Any]) -> None:

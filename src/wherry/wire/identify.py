@@ -49,7 +49,10 @@ def _json_target(catalog: Catalog, request: Request, name: str) -> Target:
             f"The Content-Type must be application/x-amz-json-1.1, not {request.media_type!r}."
         )
     target = catalog.by_target(name)
-    if target is None or target.operation not in target.service.operation_names:
+    if target is None:
+        known = ", ".join(sorted(catalog.services))
+        raise UnknownOperationException(f"No service here knows the operation {name[:256]!r}: Wherry has {known}.")
+    if target.operation not in target.service.operation_names:
         raise UnknownOperationException(f"The operation {name[:256]!r} is not known here.")
     return target
 
