@@ -53,6 +53,9 @@ from wherry.wire.websocket import WebSocketChannel, admit, refuse
 PLACEHOLDER = "wherry"
 """What agents sign with where a loopback listener believes them anyway."""
 
+CONTROLLERS = (services.controller, scheduler.controller, instances.controller, reaper.controller)
+"""What makes each loop of a control plane; all are made from the same five."""
+
 _INSTANCE_FILE = "instance-id"
 
 
@@ -186,7 +189,7 @@ async def run_control_plane(
         port: int = bound.getsockname()[1]
         settings = msgspec.structs.replace(settings, port=port)
         async with open_context(settings, choose_vpc=choose_vpc) as ctx, anyio.create_task_group() as group:
-            for make in (services.controller, scheduler.controller, instances.controller, reaper.controller):
+            for make in CONTROLLERS:
                 controller = make(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
                 await group.start(controller.run)
             await group.start(serve, application(ctx, _gateway(ctx, trust), trust), bound)
