@@ -32,8 +32,9 @@ class Apart:
 
     def __init__(self, wherry: Wherry) -> None:
         self.wherry = wherry
-        self.server: Program = wherry.server()
-        self.agent: Program = wherry.agent()
+        self.server: Program
+        self.agent: Program
+        self.start("server", "agent")
         self.cluster = Cluster(wherry)
         self.cluster.serve("web", self.cluster.register("web", web()), 2)
         self.cluster.stable("web")
@@ -42,12 +43,20 @@ class Apart:
         """Map the running tasks of the service to their containers."""
         return {task["taskArn"]: runtime_ids(task) for task in self.cluster.tasks_of("web")}
 
-    def restart_server(self) -> None:
-        self.server = self.wherry.server()
-        eventually("the agent to come back", self.wherry.joined)
+    def kill(self, *roles: str) -> None:
+        for role in roles:
+            getattr(self, role).kill()
 
-    def restart_agent(self) -> None:
-        self.agent = self.wherry.agent()
+    def start(self, *roles: str) -> None:
+        """Start the programs together, and wait until the agent has joined."""
+        for role in roles:
+            setattr(self, role, self.wherry.start(role))
+        eventually("the agent to join", self.joined)
+
+    def joined(self) -> bool:
+        assert self.server.alive, self.server.said()
+        assert self.agent.alive, self.agent.said()
+        return self.wherry.joined()
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +97,9 @@ def still_served(addresses: list[str]) -> bool:
 def test_a_kill_leaves_the_containers_alone(apart: Apart, who: tuple[str, ...]) -> None:
     addresses = [address(task) for task in apart.cluster.tasks_of("web")]
     with nothing_happens_to_the_service(apart):
-        for role in who:
-            getattr(apart, role).kill()
+        apart.kill(*who)
         assert still_served(addresses)
-        if "server" in who:
-            apart.server = apart.wherry.server()
-        if "agent" in who:
-            apart.restart_agent()
-        eventually("the agent to join", apart.wherry.joined)
+        apart.start(*who)
 
 
 def test_a_clean_stop_leaves_the_containers_alone(apart: Apart) -> None:
@@ -104,18 +108,17 @@ def test_a_clean_stop_leaves_the_containers_alone(apart: Apart) -> None:
         assert apart.agent.terminate() == 0
         assert apart.server.signal(signal.SIGINT) == 0
         assert still_served(addresses)
-        apart.server = apart.wherry.server()
-        apart.restart_agent()
+        apart.start("server", "agent")
 
 
 def test_an_exit_while_the_agent_is_dead_is_reported_with_its_code(apart: Apart) -> None:
     waits = script("main", "while [ ! -e /tmp/go ]; do sleep 1; done; exit 23")
     arn = apart.cluster.run(apart.cluster.register("exits-alone", waits))
     main = container(apart.cluster.running(arn), "main")["runtimeId"]
-    apart.agent.kill()
+    apart.kill("agent")
     run("docker", "exec", main, "sh", "-c", "echo > /tmp/go")
     eventually("the exit", lambda: not inspected(main)["State"]["Running"])
-    apart.restart_agent()
+    apart.start("agent")
     task = apart.cluster.stopped(arn)
     assert (task["stopCode"], container(task, "main")["exitCode"]) == ("EssentialContainerExited", 23)
 
@@ -123,11 +126,9 @@ def test_an_exit_while_the_agent_is_dead_is_reported_with_its_code(apart: Apart)
 def test_a_kill_while_everything_is_dead_is_made_good_once(apart: Apart) -> None:
     before = apart.state()
     victim = min(before)
-    apart.agent.kill()
-    apart.server.kill()
+    apart.kill("server", "agent")
     run("docker", "kill", *before[victim])
-    apart.server = apart.wherry.server()
-    apart.restart_agent()
+    apart.start("server", "agent")
     task = apart.cluster.stopped(victim)
     assert container(task, "web")["exitCode"] == 137
     apart.cluster.stable("web")
@@ -140,13 +141,13 @@ def test_a_kill_while_everything_is_dead_is_made_good_once(apart: Apart) -> None
 def test_what_is_asked_while_the_agent_is_dead_is_done_when_it_is_back(apart: Apart) -> None:
     arn = apart.cluster.run(apart.cluster.register("stop-later", web()))
     apart.cluster.running(arn)
-    apart.agent.kill()
+    apart.kill("agent")
     eventually("the control plane to notice", lambda: not apart.wherry.joined())
     apart.cluster.ecs.stop_task(task=arn, reason="while away")
     apart.cluster.ecs.update_service(service="web", desiredCount=3)
     assert apart.cluster.task(arn)["desiredStatus"] == "STOPPED"
     assert apart.cluster.task(arn)["lastStatus"] != "STOPPED"
-    apart.restart_agent()
+    apart.start("agent")
     task = apart.cluster.stopped(arn)
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "while away")
     assert container(task, "web")["exitCode"] == 0
@@ -159,10 +160,10 @@ def test_what_is_asked_while_the_agent_is_dead_is_done_when_it_is_back(apart: Ap
 def test_what_ends_while_the_server_is_dead_is_told_when_it_is_back(apart: Apart) -> None:
     arn = apart.cluster.run(apart.cluster.register("told-later", web()))
     main = container(apart.cluster.running(arn), "web")["runtimeId"]
-    apart.server.kill()
+    apart.kill("server")
     run("docker", "kill", "--signal", "TERM", main)
     eventually("the exit", lambda: run("docker", "inspect", "-f", "{{.State.Running}}", main).stdout.strip() == "false")
-    apart.restart_server()
+    apart.start("server")
     task = apart.cluster.stopped(arn)
     assert (task["stopCode"], container(task, "web")["exitCode"]) == ("EssentialContainerExited", 0)
 
@@ -172,11 +173,8 @@ def test_a_kill_in_the_middle_of_a_rollout_leaves_it_going_on(apart: Apart, who:
     definition = apart.cluster.register("web", web(page=f"after {who}"))
     apart.cluster.ecs.update_service(service="web", taskDefinition=definition)
     eventually("the first new task", lambda: _of(apart.cluster.service("web"), definition))
-    getattr(apart, who).kill()
-    if who == "server":
-        apart.restart_server()
-    else:
-        apart.restart_agent()
+    apart.kill(who)
+    apart.start(who)
     apart.cluster.stable("web")
     tasks = apart.cluster.tasks_of("web")
     assert [task["taskDefinitionArn"] for task in tasks] == [definition] * 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.lab import QUICKLY, Cluster, Wherry, address, container, eventually, fetch, reach, run
-from tests.e2e.pictures import EXITS, MISSING, web
+from tests.e2e.pictures import MISSING, bare, web
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]
 
@@ -133,7 +133,7 @@ def test_the_circuit_breaker_rolls_back_to_what_worked(cluster: Cluster) -> None
     cluster.stable("breaker")
     (kept,) = cluster.tasks_of("breaker")
 
-    bad = cluster.register("breaker", {"name": "web", "image": EXITS})
+    bad = cluster.register("breaker", bare("web", "/no/such/program"))
     cluster.ecs.update_service(service="breaker", taskDefinition=bad)
     rolled: dict[str, Any] = eventually("the rollback", lambda: _when(cluster.service("breaker"), good)) or {}
     assert rolled["deployments"][0]["rolloutState"] in {"IN_PROGRESS", "COMPLETED"}

@@ -19,12 +19,11 @@ def refusal(wherry: Wherry, role: str, *options: str) -> tuple[str, str]:
     return lines[0].removeprefix("error: "), lines[1].removeprefix("hint: ")
 
 
-@pytest.mark.parametrize("role", ["up", "server"])
-def test_a_busy_port(own: Wherry, role: str) -> None:
+def test_a_busy_port(own: Wherry) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", own.port))
         busy.listen()
-        error, hint = refusal(own, role)
+        error, hint = refusal(own, "up")
     assert error == f"Cannot listen on 127.0.0.1 port {own.port}: Address already in use."
     assert "--port" in hint
 
@@ -62,10 +61,9 @@ def test_a_data_directory_that_cannot_be(own: Wherry) -> None:
     own.data.unlink()
 
 
-@pytest.mark.parametrize("role", ["up", "agent"])
-def test_no_engine(own: Wherry, role: str) -> None:
+def test_no_engine(own: Wherry) -> None:
     own.env["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
-    error, hint = refusal(own, role)
+    error, hint = refusal(own, "up")
     assert error.startswith("No Docker Engine answers: ")
     assert "/nowhere/docker.sock" in error
     assert "wherry doctor" in hint
