@@ -164,7 +164,7 @@ def kill_and_watch(ecs: Any, follower: Follower) -> None:
     code = next(c.get("exitCode") for c in stopped["containers"] if c["name"] == "backend")
     expect(code == 128 + signal.SIGKILL, f"the killed backend's exit code is {code}, not 137")
     good(f"a new task was RUNNING {passed:.1f} s after the kill")
-    good(f"of the old one: {stopped['stopCode']}, “{stopped['stoppedReason']}”, backend exit code {code}")
+    good(f"the old one: “{stopped['stoppedReason']}”, its backend's exit code {code}")
 
 
 def roll_out(ecs: Any, first: str, follower: Follower) -> None:
