@@ -487,7 +487,7 @@ def test_a_command_that_exits_at_once_is_paced_and_never_slowed_down_further():
         world.later(TIMING.start_backoff_initial)
         world.schedule()
     assert world.primary.start_failures == 0
-    assert world.primary.failed_tasks == 0
+    assert world.primary.failed_tasks == 4
 
 
 def test_a_healthy_task_that_is_lost_is_replaced_without_a_pause():
@@ -551,6 +551,23 @@ def test_the_circuit_breaker_opens_at_three_failures_and_rolls_back_to_what_comp
         "has reached a steady state.",
     ]
     assert endings[0].startswith("is unable to consistently start tasks successfully.")
+
+
+def test_a_program_that_runs_for_a_moment_and_ends_opens_the_circuit_breaker_too():
+    world = running(desired=1)
+    good = world.primary
+    world.breaker(rollback=True)
+    bad = world.roll()
+    world.schedule()
+    for _ in range(3):
+        (task,) = world.of(bad)
+        world.run(task)
+        world.end(world.rows.get(Task, task.task_arn))
+        world.schedule()
+        world.later(TIMING.start_backoff_initial)
+        world.schedule()
+    assert world.rows.get(Deployment, bad.deployment_id).rollout_state is RolloutState.FAILED
+    assert world.primary.service_revision_arn == good.service_revision_arn
 
 
 def test_while_it_rolls_back_the_reason_names_the_deployment_it_goes_back_to():

@@ -56,10 +56,19 @@ def throttled_until(deployment: Deployment, timing: Timing) -> float:
 
 
 def _failures(deployment: Deployment, own: Sequence[Task], clock: Clock, breaker: CircuitBreaker) -> Deployment:
-    """Count: before the first RUNNING task those that failed to start, then those that failed health checks."""
+    """Count tasks that failed: to start as long as none has run, their health checks, or to last until healthy.
+
+    ECS does not say that a task which ran for a moment counts. It must: whether a program that exits at once is ever
+    seen RUNNING is a matter of milliseconds, and so would be whether its rollout ends.
+    """
     any_running = deployment.any_running or any(task.started_at is not None for task in own)
-    counts = failed_health_checks if any_running else failed_to_start
-    times = [task.stopped_at or clock.now for task in own if counts(task)]
+
+    def counts(task: Task, at: float) -> bool:
+        never_ran = not any_running and failed_to_start(task)
+        return never_ran or failed_health_checks(task) or _crashed(task, at, clock.timing)
+
+    stopped = [(task, task.stopped_at or clock.now) for task in own]
+    times = [at for task, at in stopped if counts(task, at)]
     last = -inf if deployment.failed_at is None else deployment.failed_at
     well = _last_healthy(own, clock) if breaker.reset_on_healthy_task else -inf
     before = 0 if well > last else deployment.failed_tasks
