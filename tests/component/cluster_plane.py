@@ -11,7 +11,6 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
-from wherry import app
 from wherry.agent.link.base import Channel, RefusedError, UnreachableError
 from wherry.agent.link.pair import MemoryChannel, memory_pair
 from wherry.api import table
@@ -19,6 +18,7 @@ from wherry.api.acs import assignments
 from wherry.api.acs.session import Session
 from wherry.api.context import Context
 from wherry.api.tcs import session as tcs
+from wherry.app.control_plane import CONTROLLERS
 from wherry.model.errors import ApiError
 from wherry.wire.gateway import dispatch
 
@@ -38,7 +38,7 @@ class Plane:
         try:
             await ctx.store.write(assignments.forget_connections, ctx.clock())
             async with anyio.create_task_group() as group:
-                for make in app.CONTROLLERS:
+                for make in CONTROLLERS:
                     controller = make(ctx.store, ctx.settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
                     await group.start(controller.run)
                 self._group = group

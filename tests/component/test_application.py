@@ -9,8 +9,8 @@ from msgspec import json
 from tests.aws import Aws
 from tests.builders import SCOPE, Counter, an_instance
 
-from wherry import app
 from wherry.api import table
+from wherry.app import control_plane
 from wherry.model.instance import InstanceStatus
 from wherry.store import Store
 from wherry.wire.gateway import Gateway
@@ -37,7 +37,7 @@ async def ask(aws: Aws, kind: str, path: str, query: str = "", headers: tuple[tu
         clock=aws.ctx.clock,
         entropy=Counter(),
     )
-    application = app.application(aws.ctx, gateway, TRUST)
+    application = control_plane.application(aws.ctx, gateway, TRUST)
     scope = {
         "type": kind,
         "path": path,

@@ -22,7 +22,7 @@ from wherry.agent.journal import Journal
 from wherry.agent.link.base import RefusedError, UnreachableError
 from wherry.agent.link.remote import RemoteControlPlane
 from wherry.agent.runtime.fake import Engine, FakeRuntime
-from wherry.app import run_control_plane
+from wherry.app.control_plane import run_control_plane
 from wherry.settings import Settings, Timing
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "a secret that only a test knows"

@@ -18,7 +18,7 @@ from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
 from wherry.agent.runtime.fake import Engine, FakeRuntime, Script
-from wherry.app import run_control_plane
+from wherry.app.control_plane import run_control_plane
 from wherry.settings import Settings, Timing
 
 REGION = "eu-west-1"

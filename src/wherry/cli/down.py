@@ -5,8 +5,9 @@ from __future__ import annotations
 import anyio
 from rich.console import Console
 
-from wherry import app, claim
+from wherry import claim
 from wherry.agent.runtime.base import RuntimeUnavailableError
+from wherry.app.host import remove_tasks
 from wherry.cli.failure import CommandFailed
 from wherry.cli.options import DirectoryOptions, decode
 
@@ -29,7 +30,7 @@ def down(*, directory: DirectoryOptions | None = None) -> None:
         if stopped:
             console.print(f"Stopped the {role}.")
     try:
-        removed = anyio.run(app.remove_tasks, settings)
+        removed = anyio.run(remove_tasks, settings)
     except RuntimeUnavailableError as error:
         raise CommandFailed(
             f"The Docker Engine does not answer, so tasks may be left: {error}", "Start it and run this again."

@@ -22,9 +22,9 @@ app = App(
 )
 
 COMMANDS = {
-    "up": ("run:up", "Run a control plane and its agent on this machine until Ctrl-C or SIGTERM."),
-    "server": ("run:server", "Run a control plane alone; agents join it with `wherry agent`."),
-    "agent": ("run:agent", "Run the agent of this host alone, for a control plane that runs elsewhere."),
+    "up": ("up:up", "Run a control plane and its agent on this machine until Ctrl-C or SIGTERM."),
+    "server": ("server:server", "Run a control plane alone; agents join it with `wherry agent`."),
+    "agent": ("agent:agent", "Run the agent of this host alone, for a control plane that runs elsewhere."),
     "down": ("down:down", "Stop what runs on this data directory, its tasks too, and leave nothing on the host."),
     "ps": ("ps:ps", "Show clusters, services and tasks; live in a terminal until Ctrl-C."),
     "env": ("client:env", "Print the exports that point the AWS tools at Wherry."),

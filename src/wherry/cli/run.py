@@ -1,4 +1,4 @@
-"""`wherry up`, `server` and `agent`: start, say where, stop cleanly on a signal."""
+"""What `wherry up`, `server` and `agent` share: run until a signal, stop cleanly, say in one line what went wrong."""
 
 from __future__ import annotations
 
@@ -8,84 +8,38 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
 import structlog
-from cyclopts import Parameter
 from rich.console import Console
 
-from wherry import app
-from wherry.agent.journal import JournalError
 from wherry.cli.failure import CommandFailed
-from wherry.cli.options import AgentOptions, HostOptions, ServerOptions, decode
-from wherry.settings import Settings
-from wherry.store.errors import StoreError
-
-_console = Console(stderr=True, highlight=False)
 
 
-def up(*, server: ServerOptions | None = None, host: HostOptions | None = None) -> None:
-    """Run a control plane and its agent on this machine until Ctrl-C or SIGTERM; tasks go on running."""
-    settings = decode(server, host)
-    _run(partial(app.run_up, settings), partial(_announce_up, settings))
-
-
-def server(*, server: ServerOptions | None = None) -> None:
-    """Run a control plane alone; agents join it with `wherry agent`."""
-    settings = decode(server)
-    _run(partial(app.run_control_plane, settings), partial(_announce_server, settings))
-
-
-def agent(
+def run(
+    start: Callable[..., Coroutine[Any, Any, None]],
+    announce: Callable[[int], tuple[str, ...]],
     *,
-    agent: AgentOptions | None = None,
-    host: HostOptions | None = None,
-    fargate: Annotated[bool, Parameter(help="Join the Fargate pool: capacity without visible instances.")] = True,
+    errors: tuple[type[Exception], ...],
 ) -> None:
-    """Run the agent of this host alone, for a control plane that runs elsewhere."""
-    if not fargate:
-        raise CommandFailed(
-            "Joining a cluster as a container instance is not supported yet.", "Leave --no-fargate out."
-        )
-    settings = decode(agent, host)
-    _run(partial(app.run_agent, settings), partial(_announce_agent, settings))
+    """Run until SIGTERM or SIGINT; print what `announce` says of the port once it has started.
 
-
-def _announce_up(settings: Settings, port: int) -> None:
-    _console.print(f"[bold]Wherry[/] is up at [cyan]{settings.base_url}[/] (region {settings.region}).")
-    _console.print(
-        f'[dim]Try: eval "$(wherry env{_port_option(port)})" and then aws ecs list-clusters; Ctrl-C stops.[/]'
-    )
-
-
-def _announce_server(settings: Settings, port: int) -> None:
-    _console.print(f"[bold]Wherry[/]'s control plane is up at [cyan]{settings.base_url}[/]; port {port}.")
-
-
-def _announce_agent(settings: Settings, _: int) -> None:
-    _console.print(f"[bold]Wherry[/]'s agent works for [cyan]{settings.server_url or settings.base_url}[/].")
-
-
-def _port_option(port: int) -> str:
-    default = Settings().port
-    return "" if port == default else f" --port {port}"
-
-
-def _run(start: Callable[..., Coroutine[Any, Any, None]], announce: Callable[[int], None]) -> None:
-    """Run until SIGTERM or SIGINT; a failure of any child ends the process."""
+    A failure of any child ends the process; raises `CommandFailed` for the `errors` that explain themselves.
+    """
     configure_logging()
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, group.cancel_scope)
-            announce(await group.start(start))
+            for line in announce(await group.start(start)):
+                console.print(line)
 
     try:
         anyio.run(main, backend_options={"use_uvloop": True})
-    except* (app.StartError, StoreError, JournalError) as errors:
-        error = _first(errors)
+    except* errors as group:
+        error = _first(group)
         raise CommandFailed(str(error), getattr(error, "hint", "")) from None
 
 

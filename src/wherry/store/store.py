@@ -16,7 +16,6 @@ from wherry.store.bell import Bell
 from wherry.store.commit import Job, commit
 from wherry.store.database import Database
 from wherry.store.errors import StoreError
-from wherry.store.postgres import open_postgres
 from wherry.store.schema import Key
 from wherry.store.sqlite import open_sqlite
 from wherry.store.statements import Statements
@@ -56,7 +55,7 @@ class Store:
         parsed = _parse(url)
         in_memory = parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}
         on_thread = not (inline or in_memory)
-        opening = partial(open_sqlite if parsed.get_backend_name() == "sqlite" else open_postgres, parsed)
+        opening = partial(_opener(parsed), parsed)
         database: Database = await to_thread.run_sync(opening) if on_thread else opening()
         store = cls(database, inline=not on_thread)
         try:
@@ -126,6 +125,14 @@ class Store:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("The store has been closed.")
+
+
+def _opener(url: sa.URL) -> Callable[[sa.URL], Database]:
+    if url.get_backend_name() == "sqlite":
+        return open_sqlite
+    from wherry.store.postgres import open_postgres  # noqa: PLC0415 - SQLite need not wait for psycopg to load
+
+    return open_postgres
 
 
 def _parse(url: str) -> sa.URL:

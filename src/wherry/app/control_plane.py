@@ -1,35 +1,24 @@
-"""The composition root: what a control plane and an agent consist of, each one task group with every child listed."""
+"""A control plane: one task group whose children are all listed here."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 
 import anyio
 import anyio.to_thread
 import msgspec
 from anyio.abc import TaskStatus
-from botocore.credentials import Credentials
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from wherry import __version__, claim
-from wherry.agent import agent
-from wherry.agent.agent import AgentOptions
-from wherry.agent.journal import Journal
-from wherry.agent.link.remote import RemoteControlPlane
-from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
-from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
-from wherry.agent.sandbox import ranges
+from wherry import __version__
 from wherry.api import table
 from wherry.api.acs import assignments
 from wherry.api.acs.session import Session
@@ -37,6 +26,7 @@ from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
 from wherry.api.tcs import session as tcs
+from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.control import instances, reaper, scheduler, services
 from wherry.model.arn import Scope
 from wherry.model.errors import ApiError
@@ -50,127 +40,8 @@ from wherry.wire.sigv4 import Secret
 from wherry.wire.trust import Trust, is_loopback, refuse_browsers
 from wherry.wire.websocket import WebSocketChannel, admit, refuse
 
-PLACEHOLDER = "wherry"
-"""What agents sign with where a loopback listener believes them anyway."""
-
 CONTROLLERS = (services.controller, scheduler.controller, instances.controller, reaper.controller)
 """What makes each loop of a control plane; all are made from the same five."""
-
-_INSTANCE_FILE = "instance-id"
-
-
-class StartError(Exception):
-    """It cannot start; the text says why, `hint` what to do."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        """Take one sentence and a hint."""
-        super().__init__(message)
-        self.hint = hint
-
-
-async def run_up(settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
-    """Run a control plane and the agent of this machine until cancelled; they speak over loopback like any two.
-
-    `task_status` is told the port once the control plane answers; the agent joins when its engine answers.
-    Raises what `run_control_plane` and `run_agent` raise.
-    """
-
-    def choose_vpc() -> str:
-        try:
-            return ranges.free_range(settings.data_dir)
-        except (ranges.NoFreeRangeError, OSError) as error:
-            raise StartError(str(error), "Choose the VPC's addresses with --vpc-cidr.") from error
-
-    async with anyio.create_task_group() as group:
-        port = await group.start(partial(run_control_plane, settings, choose_vpc=choose_vpc))
-        await group.start(run_agent, msgspec.structs.replace(settings, port=port, server_url=None))
-        task_status.started(port)
-
-
-async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
-    """Run the agent of this host until cancelled; its tasks go on running. `task_status` is told when it has begun.
-
-    Raises `StartError` and `JournalError` before it has begun.
-    """
-    if os.geteuid() != 0:
-        raise StartError("The agent needs root: it makes network namespaces, routes and cgroups.", "Run it by sudo.")
-    prepare_directory(settings.data_dir)
-    state = settings.data_dir / "agent"
-    with claimed(settings.data_dir, "agent"), closing(Journal.open(state / "journal.db")) as journal:
-        credentials = Credentials(
-            settings.access_key_id or PLACEHOLDER, settings.secret_access_key or PLACEHOLDER, settings.session_token
-        )
-        url = settings.server_url or settings.base_url
-        remote = RemoteControlPlane(url, region=settings.region, credentials=credentials)
-        async with _runtime(settings) as runtime, remote as control_plane:
-            await _check_engine(runtime)
-            task_status.started(settings.port)
-            await agent.run_agent(
-                runtime=runtime,
-                control_plane=control_plane,
-                journal=journal,
-                options=AgentOptions(
-                    cpu=settings.cpu,
-                    memory=settings.memory,
-                    reserved_memory=settings.reserved_memory,
-                    availability_zones=tuple(filter(None, settings.availability_zones.replace(" ", "").split(","))),
-                    pull_behavior=PullBehavior(settings.image_pull_behavior),
-                    stop_timeout=settings.timing.stop_timeout,
-                    telemetry=settings.timing.telemetry,
-                    sweep=settings.timing.sweep,
-                    cleanup_wait=settings.timing.cleanup_wait,
-                ),
-                clock=time.time,
-                entropy=os.urandom,
-            )
-
-
-async def _check_engine(runtime: DockerRuntime) -> None:
-    """Ask once, so that a wrong DOCKER_HOST is found out now; an engine that goes away later is waited for."""
-    try:
-        await runtime.capacity()
-    except RuntimeUnavailableError as error:
-        raise StartError(
-            f"No Docker Engine answers: {error}", "Start it, or set DOCKER_HOST; 'wherry doctor' tells more."
-        ) from error
-
-
-async def remove_tasks(settings: Settings) -> int:
-    """Remove every container and sandbox of this data directory's agent; returns the number of containers."""
-    if not (settings.data_dir / "agent" / _INSTANCE_FILE).exists():
-        return 0
-    async with _runtime(settings) as runtime:
-        return await runtime.remove_everything()
-
-
-def _runtime(settings: Settings) -> DockerRuntime:
-    state = settings.data_dir / "agent"
-    choice: SandboxChoice = msgspec.convert(settings.sandbox, SandboxChoice)
-    return DockerRuntime(instance=instance_id(state), state_dir=state, sandbox=choice)
-
-
-def instance_id(state: Path) -> str:
-    """Read the id by which an agent knows its containers, or choose it once and for all."""
-    path = state / _INSTANCE_FILE
-    if not path.exists():
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        with fresh.open("w") as file:
-            file.write(secrets.token_hex(6))
-            file.flush()
-            os.fsync(file.fileno())  # An empty file after a power cut would make strangers of all that runs here.
-        fresh.replace(path)
-    return path.read_text().strip()
-
-
-@contextmanager
-def claimed(directory: Path, role: str) -> Iterator[None]:
-    """Hold the data directory for `role`; raises `StartError` if another process does."""
-    try:
-        with claim.claim(directory, role):
-            yield
-    except claim.ClaimedError as error:
-        raise StartError(str(error), "Stop it first, or choose another directory with --data-dir.") from error
 
 
 async def run_control_plane(
@@ -317,15 +188,4 @@ def bind(settings: Settings) -> socket.socket:
         raise StartError(
             f"Cannot listen on {settings.listen} port {settings.port}: {error.strerror}.",
             "Choose another with --port, or stop what listens there ('ss -ltnp' tells who it is).",
-        ) from error
-
-
-def prepare_directory(directory: Path) -> None:
-    """Make a directory that only its owner may look into; raises `StartError`."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError(
-            f"Cannot make the data directory {directory}: {error.strerror}.",
-            "Choose another with --data-dir, or run as root.",
         ) from error

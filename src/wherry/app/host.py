@@ -1,0 +1,105 @@
+"""An agent and its runtime, put together; and what is left of them, taken away."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+from anyio.abc import TaskStatus
+from botocore.credentials import Credentials
+
+from wherry.agent import agent
+from wherry.agent.agent import AgentOptions
+from wherry.agent.journal import Journal
+from wherry.agent.link.remote import RemoteControlPlane
+from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
+from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
+from wherry.app.start import StartError, claimed, prepare_directory
+from wherry.settings import Settings
+
+PLACEHOLDER = "wherry"
+"""What agents sign with where a loopback listener believes them anyway."""
+
+_INSTANCE_FILE = "instance-id"
+
+
+async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
+    """Run the agent of this host until cancelled; its tasks go on running. `task_status` is told when it has begun.
+
+    Raises `StartError` and `JournalError` before it has begun.
+    """
+    if os.geteuid() != 0:
+        raise StartError("The agent needs root: it makes network namespaces, routes and cgroups.", "Run it by sudo.")
+    prepare_directory(settings.data_dir)
+    state = settings.data_dir / "agent"
+    with claimed(settings.data_dir, "agent"), closing(Journal.open(state / "journal.db")) as journal:
+        credentials = Credentials(
+            settings.access_key_id or PLACEHOLDER, settings.secret_access_key or PLACEHOLDER, settings.session_token
+        )
+        url = settings.server_url or settings.base_url
+        remote = RemoteControlPlane(url, region=settings.region, credentials=credentials)
+        async with _runtime(settings) as runtime, remote as control_plane:
+            await _check_engine(runtime)
+            task_status.started(settings.port)
+            await agent.run_agent(
+                runtime=runtime,
+                control_plane=control_plane,
+                journal=journal,
+                options=AgentOptions(
+                    cpu=settings.cpu,
+                    memory=settings.memory,
+                    reserved_memory=settings.reserved_memory,
+                    availability_zones=tuple(filter(None, settings.availability_zones.replace(" ", "").split(","))),
+                    pull_behavior=PullBehavior(settings.image_pull_behavior),
+                    stop_timeout=settings.timing.stop_timeout,
+                    telemetry=settings.timing.telemetry,
+                    sweep=settings.timing.sweep,
+                    cleanup_wait=settings.timing.cleanup_wait,
+                ),
+                clock=time.time,
+                entropy=os.urandom,
+            )
+
+
+async def _check_engine(runtime: DockerRuntime) -> None:
+    """Ask once, so that a wrong DOCKER_HOST is found out now; an engine that goes away later is waited for."""
+    try:
+        await runtime.capacity()
+    except RuntimeUnavailableError as error:
+        raise StartError(
+            f"No Docker Engine answers: {error}", "Start it, or set DOCKER_HOST; 'wherry doctor' tells more."
+        ) from error
+
+
+async def remove_tasks(settings: Settings) -> int:
+    """Remove every container and sandbox of this data directory's agent; returns the number of containers."""
+    if not (settings.data_dir / "agent" / _INSTANCE_FILE).exists():
+        return 0
+    async with _runtime(settings) as runtime:
+        return await runtime.remove_everything()
+
+
+def _runtime(settings: Settings) -> DockerRuntime:
+    state = settings.data_dir / "agent"
+    choice: SandboxChoice = msgspec.convert(settings.sandbox, SandboxChoice)
+    return DockerRuntime(instance=instance_id(state), state_dir=state, sandbox=choice)
+
+
+def instance_id(state: Path) -> str:
+    """Read the id by which an agent knows its containers, or choose it once and for all."""
+    path = state / _INSTANCE_FILE
+    if not path.exists():
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        with fresh.open("w") as file:
+            file.write(secrets.token_hex(6))
+            file.flush()
+            os.fsync(file.fileno())  # An empty file after a power cut would make strangers of all that runs here.
+        fresh.replace(path)
+    return path.read_text().strip()
