@@ -19,13 +19,12 @@ from wherry.agent.runtime.base import ContainerState, RuntimeFault, RuntimeUnava
 from wherry.agent.runtime.docker import DockerRuntime
 from wherry.agent.runtime.engine import engine_url
 from wherry.agent.runtime.sandboxes import LINKS
-from wherry.agent.sandbox import names, namespaces
+from wherry.agent.sandbox import namespaces
 from wherry.agent.spec import Tmpfs, Ulimit
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 
 EXITED, RUNNING = ContainerState.EXITED, ContainerState.RUNNING
-V1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
 @pytest.fixture
@@ -180,15 +179,25 @@ async def test_containers_are_named_like_the_stock_agents(lab, docker):
     assert re.fullmatch(r"/ecs-suite-7-myweb-[0-9a-f]{24}", name)
 
 
-@pytest.mark.skipif(not V1, reason="reads the files of cgroup v1")
 async def test_the_tasks_limits_hold_all_its_containers(lab):
     spec = task(docker_container(), docker_container(name="side"), cpu=0.25, memory_mib=64)
     await lab.started(spec)
-    path = "/".join(names.cgroup(lab.runtime.instance, spec.task_id))
-    memory, cpu = Path("/sys/fs/cgroup/memory") / path, Path("/sys/fs/cgroup/cpu") / path
-    assert (memory / "memory.limit_in_bytes").read_text().strip() == str(64 * 2**20)
-    assert (cpu / "cpu.cfs_quota_us").read_text().strip() == "25000"
-    assert len([child for child in memory.iterdir() if child.is_dir()]) >= 2
+    memory, quota, group = cgroup_limits(spec.task_id)
+    assert memory == str(64 * 2**20)
+    assert quota == "25000"
+    assert len([child for child in group.iterdir() if child.is_dir()]) >= 2
+
+
+def cgroup_limits(task_id: str) -> tuple[str, str, Path]:
+    """Read a task's memory limit in bytes and its CPU quota in microseconds, and find its memory cgroup; v1 and v2."""
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        group = next(path for path in root.rglob(f"*{task_id}*") if path.is_dir())
+        return (group / "memory.max").read_text().strip(), (group / "cpu.max").read_text().split()[0], group
+    group = next((root / "memory").rglob(f"*{task_id}*"))
+    cpu = next((root / "cpu").rglob(f"*{task_id}*"))
+    limit, quota = (group / "memory.limit_in_bytes").read_text(), (cpu / "cpu.cfs_quota_us").read_text()
+    return limit.strip(), quota.strip(), group
 
 
 async def test_running_into_the_tasks_memory_limit_is_an_out_of_memory_kill(lab):
