@@ -84,7 +84,9 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     "NetworkConfiguration": {"awsvpcConfiguration": Honoured("AwsVpcConfiguration")},
     "AwsVpcConfiguration": {
         "subnets": Honoured(),
-        "securityGroups": Honoured(),
+        "securityGroups": Honoured(
+            note="Checked and shown on the interface; their rules are **not enforced yet**: every task reaches every task."
+        ),
         "assignPublicIp": Honoured(
             note="ENABLED: EC2 shows the task's own, routed address as public. Outbound access is always there."
         ),
