@@ -82,10 +82,11 @@ python_environment() {
             fail "'$python -m venv' failed: install the venv package of that Python and try again"
     fi
     say "installing what uv.lock names"
+    # Without a place for its cache, uv would rather do nothing.
+    mkdir -p "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv}" 2>/dev/null ||
+        export UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9' ||
         fail "pip could not install uv: is PyPI within reach? (pip's settings: '$venv/bin/pip config list')"
-    # Without a place for its cache, uv would rather do nothing.
-    mkdir -p "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv}" 2>/dev/null || export UV_NO_CACHE=1
     UV_PROJECT_ENVIRONMENT=$venv UV_PYTHON_DOWNLOADS=never "$venv/bin/uv" sync \
         --quiet --directory "$WHERRY_ROOT" --python "$venv/bin/python" --frozen --inexact --compile-bytecode ||
         fail "uv could not install what uv.lock names: run the same command again when PyPI is within reach"
@@ -95,7 +96,7 @@ python_environment() {
 # Install, start and register a Docker Engine, whatever of it is missing.
 docker_engine() {
     call_as_root engine.sh engine_up "$WHERRY_ROOT" ||
-        fail "there is no Docker Engine to work with; 'sudo $WHERRY_ROOT/.venv/bin/wherry doctor' tells more"
+        fail "there is no Docker Engine to work with; this tells more: sudo $(printf '%q' "$WHERRY_ROOT/.venv/bin/wherry") doctor"
 }
 
 # Replace this shell by a command that runs as root and leaves no root-owned bytecode in somebody's checkout.

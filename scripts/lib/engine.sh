@@ -103,7 +103,11 @@ engine_start() {
 # Remove a pid file unless its process lives: one left by a killed engine would hold the new one back.
 engine_clear_pid_file() {
     engine_process=$(cat "$1" 2>/dev/null) || return 0
-    [ "$(cat "/proc/$engine_process/comm" 2>/dev/null)" = "$2" ] || rm -f "$1"
+    # A zombie has no program any more; one whose program was upgraded beneath it has, "(deleted)".
+    case $(readlink "/proc/$engine_process/exe" 2>/dev/null) in
+    */"$2"*) ;;
+    *) rm -f "$1" ;;
+    esac
 }
 
 # Register the OCI runtime "wherry" with the engine. Argument: a python that has Wherry installed.
