@@ -85,7 +85,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     "AwsVpcConfiguration": {
         "subnets": Honoured(),
         "securityGroups": Honoured(
-            note="Checked and shown on the interface; their rules are **not enforced yet**: every task reaches every task."
+            note="Checked and shown; their rules are **not enforced yet**: every task reaches every task."
         ),
         "assignPublicIp": Honoured(
             note="ENABLED: EC2 shows the task's own, routed address as public. Outbound access is always there."
