@@ -315,9 +315,11 @@ class DockerRuntime:
                 "ResourceInitializationError",
                 f"the engine has no runtime {RUNTIME}: register it with 'wherry doctor --fix', or use pause containers",
             )
-        if not self._forwarding:
-            await firewall.ensure()
-            self._forwarding = True
+        # Two tasks that begin together would both find the rules missing, and both put them in.
+        async with self._setup:
+            if not self._forwarding:
+                await firewall.ensure()
+                self._forwarding = True
 
     async def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
