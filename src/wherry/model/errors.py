@@ -43,10 +43,6 @@ class InvalidParameterException(ApiError):
     """The specified parameter isn't valid. Review the available parameters for the API request."""
 
 
-class AccessDeniedException(ApiError):
-    """You don't have authorization to perform the requested action."""
-
-
 class UnsupportedFeatureException(ApiError):
     """The specified task isn't supported in this Region."""
 
@@ -95,20 +91,8 @@ class ClusterContainsContainerInstancesException(ApiError):
     """The Cluster cannot be deleted while Container Instances are active or draining."""
 
 
-class ClusterContainsCapacityProviderException(ApiError):
-    """The Cluster cannot be deleted while Capacity Providers are associated with it."""
-
-
-class UpdateInProgressException(ApiError):
-    """There's already a current Amazon ECS container agent update in progress."""
-
-
 class PlatformUnknownException(ApiError):
     """The specified platform version doesn't exist."""
-
-
-class PlatformTaskDefinitionIncompatibilityException(ApiError):
-    """The specified platform version doesn't satisfy the required capabilities of the task definition."""
 
 
 class NamespaceNotFoundException(ApiError):
