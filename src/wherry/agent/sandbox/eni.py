@@ -31,6 +31,7 @@ ROUTE_PROTOCOL = 87
 _CLASS_NET = Path("/sys/class/net")
 _FIB_MATCH = 0x2000
 _UNROUTED = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+_GONE = (errno.ENODEV, errno.ESRCH)
 
 # Removing the last ENI's subnet routes must not meet the making of the next ENI.
 _host_lock = threading.Lock()
@@ -86,13 +87,22 @@ def _kernel_errors() -> Iterator[None]:
         raise OSError(error.code, f"netlink: {error}") from error
 
 
+@contextmanager
+def _gone_is_removed() -> Iterator[None]:
+    try:
+        yield
+    except NetlinkError as error:
+        if error.code not in _GONE:
+            raise
+
+
 def _attach_host_end(eni: Eni, namespace: Path, link: str, alias: str) -> None:
     subnet = ipaddress.ip_interface(eni.gateway_cidr).network
     with _host_lock, IPRoute() as netlink:
         _refuse_taken_address(netlink, eni.ipv4_address, link)
         if not (_CLASS_NET / link).exists():
             _create_pair(netlink, eni, namespace, link, alias)
-        index = netlink.link_lookup(ifname=link)[0]
+        index = _index(netlink, link)
         _without_ipv6(link)
         netlink.link("set", index=index, state="up")
         netlink.neigh("replace", dst=eni.ipv4_address, lladdr=eni.mac_address, ifindex=index, state="permanent")
@@ -107,9 +117,15 @@ def _create_pair(netlink: IPRoute, eni: Eni, namespace: Path, link: str, alias: 
         mtu = _uplink_mtu()
         peer = {"ifname": DEVICE, "address": eni.mac_address, "mtu": mtu, "net_ns_fd": descriptor}
         netlink.link("add", ifname=link, kind="veth", address=HOST_MAC, mtu=mtu, peer=peer)
-        netlink.link("set", index=netlink.link_lookup(ifname=link)[0], ifalias=alias)
+        netlink.link("set", index=_index(netlink, link), ifalias=alias)
     finally:
         os.close(descriptor)
+
+
+def _index(netlink: IPRoute, link: str) -> int:
+    for index in netlink.link_lookup(ifname=link):
+        return int(index)
+    raise OSError(errno.ENODEV, f"the link {link} went away with a former namespace of the task")
 
 
 def _refuse_taken_address(netlink: IPRoute, address: str, link: str) -> None:
@@ -153,10 +169,14 @@ def _configure_task_end(eni: Eni) -> bool:
 def _detach(link: str) -> None:
     with _host_lock, IPRoute() as netlink:
         for index in netlink.link_lookup(ifname=link):
-            netlink.link("del", index=index)
+            # A namespace that ends takes its link along, in the kernel's own time.
+            with _gone_is_removed():
+                netlink.link("del", index=index)
         if not listed():
             for route in list(netlink.get_routes(family=2, table=254, proto=ROUTE_PROTOCOL)):
-                netlink.route("del", dst=f"{route.get_attr('RTA_DST')}/{route['dst_len']}", type=route["type"])
+                # Another agent of this host may be removing them as well.
+                with _gone_is_removed():
+                    netlink.route("del", dst=f"{route.get_attr('RTA_DST')}/{route['dst_len']}", type=route["type"])
 
 
 def _without_ipv6(device: str) -> None:
