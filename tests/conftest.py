@@ -1,4 +1,4 @@
-"""What all tests share: the two databases."""
+"""What all tests share: their order, and the two databases."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ import sqlalchemy as sa
 
 from wherry.store import Store
 from wherry.store.postgres import open_postgres
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that processes side by side end together: chaos, then the rest on Docker."""
+    slowest = ("test_chaos.py", "e2e", "test_runtime.py", "contract")
+    items.sort(key=lambda item: next((i for i, part in enumerate(slowest) if part in item.path.parts), len(slowest)))
 
 
 def server_programs() -> Path:
