@@ -118,7 +118,13 @@ class Runner:
             view = progress.look(self.assignment, observed, busy=busy & named)
         self.view = view
         self._on_view(view)
-        plan = steps.next_steps(view, now=now, sandboxed=self._sandboxed, cleanup_wait=around.cleanup_wait)
+        plan = steps.next_steps(
+            view,
+            now=now,
+            sandboxed=self._sandboxed,
+            creates_ahead=await around.runtime.creates_ahead(self.assignment.spec.task_id),
+            cleanup_wait=around.cleanup_wait,
+        )
         self._abandon(plan)
         return replace(plan, steps=tuple(step for step in plan.steps if _key(step) not in busy))
 

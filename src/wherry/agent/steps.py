@@ -87,16 +87,19 @@ class Plan(Struct, frozen=True):
     wake_at: float | None = None
 
 
-def next_steps(view: View, *, now: float, sandboxed: bool, cleanup_wait: float = 0) -> Plan:
+def next_steps(
+    view: View, *, now: float, sandboxed: bool, creates_ahead: bool = False, cleanup_wait: float = 0
+) -> Plan:
     """Plan a task at `now` (epoch seconds).
 
     `sandboxed` tells that the sandbox is known to be there: it is asked for again after each restart of the agent.
+    `creates_ahead` tells that containers may be created, though not started, before it is.
     Containers of a stopped task are kept for `cleanup_wait` seconds after its end was acknowledged.
     """
     report = reports.due(view)
     told: tuple[Step, ...] = (Tell(report=report),) if report is not None else ()
     if not view.stopping:
-        rising = _rise(view, now=now, sandboxed=sandboxed)
+        rising = _rise(view, now=now, sandboxed=sandboxed, creatable=sandboxed or creates_ahead)
         return Plan(steps=told + rising.steps, wake_at=rising.wake_at)
     if not view.stopped:
         return Plan(steps=told + tuple(_stops(view)))
@@ -105,7 +108,7 @@ def next_steps(view: View, *, now: float, sandboxed: bool, cleanup_wait: float =
     return _clean_up(view, told, now=now, remove_at=view.assignment.told.stopped_at + cleanup_wait)
 
 
-def _rise(view: View, *, now: float, sandboxed: bool) -> Plan:
+def _rise(view: View, *, now: float, sandboxed: bool, creatable: bool) -> Plan:
     """Bring every container up that may go on."""
     steps: list[Step] = []
     deadlines: list[float] = []
@@ -115,7 +118,7 @@ def _rise(view: View, *, now: float, sandboxed: bool) -> Plan:
     for container in rising:
         match dependencies.gate(view, container, now=now):
             case Ready():
-                step = _rung(container, sandboxed=sandboxed)
+                step = _rung(container, sandboxed=sandboxed, creatable=creatable)
                 if step is not None:
                     steps.append(step)
             case Waiting(until=until) if until is not None:
@@ -125,15 +128,13 @@ def _rise(view: View, *, now: float, sandboxed: bool) -> Plan:
     return Plan(steps=tuple(steps), wake_at=min(deadlines, default=None))
 
 
-def _rung(container: ContainerView, *, sandboxed: bool) -> Step | None:
+def _rung(container: ContainerView, *, sandboxed: bool, creatable: bool) -> Step | None:
     """The next rung of one container; an image may be pulled while the sandbox is being made."""
     if container.phase is Phase.NEW:
         return PullImage(container=container.spec)
-    if not sandboxed:
-        return None
     if container.phase is Phase.CREATED and container.memory.runtime_id is not None:
-        return StartContainer(name=container.name, runtime_id=container.memory.runtime_id)
-    return CreateContainer(container=container.spec)
+        return StartContainer(name=container.name, runtime_id=container.memory.runtime_id) if sandboxed else None
+    return CreateContainer(container=container.spec) if creatable else None
 
 
 def _stops(view: View) -> Iterator[Step]:

@@ -129,6 +129,10 @@ class Runtime(Protocol):
         """Make the task's cgroup, network namespace and ENI, whatever of it is missing."""
         ...
 
+    async def creates_ahead(self, task_id: str) -> bool:
+        """Say whether this task's containers can be created, not started, before its sandbox is there."""
+        ...
+
     async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:
         """Take down what `ensure_sandbox` made; nothing of the task is left on the host."""
         ...

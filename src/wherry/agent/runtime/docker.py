@@ -118,6 +118,11 @@ class DockerRuntime:
         except OSError as error:
             raise RuntimeFault("ResourceInitializationError", f"network of the task: {error}") from error
 
+    async def creates_ahead(self, task_id: str) -> bool:
+        """Say whether the agent owns the namespace: a pause container must be there to be joined."""
+        host = await self._known()
+        return self._sandbox(host, task_id) is host.namespace
+
     async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:  # noqa: ARG002  the link's name says enough
         """Take down what `ensure_sandbox` made; nothing of the task is left on the host."""
         await self._remove_parts(task_arn.rsplit("/", 1)[-1])
@@ -144,8 +149,6 @@ class DockerRuntime:
         if task.eni is None:
             raise RuntimeFault("CannotCreateContainerError", "the task has no ENI")
         name = translate.container_name(task, container.name, instance=self.instance)
-        if (existing := await self._inspect(name)) is not None:
-            return self._own(existing, task)
         host = await self._known()
         binds = files.write_for(container, task.eni, self._state_dir / "tasks" / task.task_id / container.name)
         place = self._sandbox(host, task.task_id).place(
@@ -162,7 +165,7 @@ class DockerRuntime:
             except EngineError as error:
                 if error.status != 409:
                     raise _fault("CannotCreateContainerError", error) from error
-            # The name is taken by a create of ours that is still under way, such as one that outlived its agent.
+            # Created before, or by a create of ours that is still under way, such as one that outlived its agent.
             if (existing := await self._inspect(name)) is not None:
                 return self._own(existing, task)
             await anyio.sleep(0.05)

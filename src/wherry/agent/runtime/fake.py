@@ -239,6 +239,10 @@ class FakeRuntime:
                 )
         engine.sandboxes[key] = task.eni
 
+    async def creates_ahead(self, task_id: str) -> bool:  # noqa: ARG002  all tasks are alike here
+        """Say that containers are created whenever it is convenient."""
+        return True
+
     async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:  # noqa: ARG002  known by the task
         """Forget the task's ENI."""
         (await self._reach()).sandboxes.pop((self.instance, task_arn.rsplit("/", 1)[-1]), None)

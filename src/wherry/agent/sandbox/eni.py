@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ ROUTE_PROTOCOL = 87
 
 _CLASS_NET = Path("/sys/class/net")
 _FIB_MATCH = 0x2000
+_LOOPBACK = 1
+"""The index of `lo` in every namespace."""
 _UNROUTED = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 _GONE = (errno.ENODEV, errno.ESRCH)
 
@@ -101,31 +104,24 @@ def _attach_host_end(eni: Eni, namespace: Path, link: str, alias: str) -> None:
     with _host_lock, IPRoute() as netlink:
         _refuse_taken_address(netlink, eni.ipv4_address, link)
         if not (_CLASS_NET / link).exists():
-            _create_pair(netlink, eni, namespace, link, alias)
-        index = _index(netlink, link)
+            _create_pair(netlink, eni, namespace, link)
+        index = socket.if_nametoindex(link)
         _without_ipv6(link)
-        netlink.link("set", index=index, state="up")
+        netlink.link("set", index=index, ifalias=alias, state="up")
         netlink.neigh("replace", dst=eni.ipv4_address, lladdr=eni.mac_address, ifindex=index, state="permanent")
         # An address of the subnet that no task has must be unreachable here, not a question to the default gateway.
         netlink.route("replace", dst=str(subnet), type="unreachable", proto=ROUTE_PROTOCOL)
         netlink.route("replace", dst=f"{eni.ipv4_address}/32", oif=index, scope="link", proto=ROUTE_PROTOCOL)
 
 
-def _create_pair(netlink: IPRoute, eni: Eni, namespace: Path, link: str, alias: str) -> None:
+def _create_pair(netlink: IPRoute, eni: Eni, namespace: Path, link: str) -> None:
     descriptor = os.open(namespace, os.O_RDONLY)
     try:
         mtu = _uplink_mtu()
         peer = {"ifname": DEVICE, "address": eni.mac_address, "mtu": mtu, "net_ns_fd": descriptor}
         netlink.link("add", ifname=link, kind="veth", address=HOST_MAC, mtu=mtu, peer=peer)
-        netlink.link("set", index=_index(netlink, link), ifalias=alias)
     finally:
         os.close(descriptor)
-
-
-def _index(netlink: IPRoute, link: str) -> int:
-    for index in netlink.link_lookup(ifname=link):
-        return int(index)
-    raise OSError(errno.ENODEV, f"the link {link} went away with a former namespace of the task")
 
 
 def _refuse_taken_address(netlink: IPRoute, address: str, link: str) -> None:
@@ -150,11 +146,11 @@ def _refuse_taken_address(netlink: IPRoute, address: str, link: str) -> None:
 def _configure_task_end(eni: Eni) -> bool:
     """Configure the namespace of the calling thread; false if the ENI is not in it."""
     with IPRoute() as netlink:
-        netlink.link("set", index=netlink.link_lookup(ifname="lo")[0], state="up")
-        found = netlink.link_lookup(ifname=DEVICE)
-        if not found:
+        netlink.link("set", index=_LOOPBACK, state="up")
+        try:
+            index = socket.if_nametoindex(DEVICE)
+        except OSError:
             return False
-        index = found[0]
         _without_ipv6(DEVICE)
         # As in Docker's own networks: a container's user need not be root to listen on port 80.
         Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
@@ -168,10 +164,9 @@ def _configure_task_end(eni: Eni) -> bool:
 
 def _detach(link: str) -> None:
     with _host_lock, IPRoute() as netlink:
-        for index in netlink.link_lookup(ifname=link):
-            # A namespace that ends takes its link along, in the kernel's own time.
-            with _gone_is_removed():
-                netlink.link("del", index=index)
+        # A namespace that ends takes its link along, in the kernel's own time.
+        with _gone_is_removed():
+            netlink.link("del", ifname=link)
         if not listed():
             for route in list(netlink.get_routes(family=2, table=254, proto=ROUTE_PROTOCOL)):
                 # Another agent of this host may be removing them as well.
