@@ -11,19 +11,35 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from xdist.scheduler import LoadScopeScheduling
 
 from wherry.store import Store
 from wherry.store.postgres import open_postgres
 
+HOST = ("tests/e2e/", "tests/contract/test_runtime", "tests/contract/test_agent_link")
+"""Where tests share this host's engine, addresses and firewall."""
+
+
+class HostInOneProcess(LoadScopeScheduling):
+    """Keeps what shares the host in one process; any other file goes wherever there is time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "host" if nodeid.startswith(HOST) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> HostInOneProcess:
+    return HostInOneProcess(config, log)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that processes side by side end together: chaos, then the rest on Docker."""
-    slowest = ("test_chaos.py", "e2e", "test_runtime.py", "contract")
-    items.sort(key=lambda item: next((i for i, part in enumerate(slowest) if part in item.path.parts), len(slowest)))
+    """Begin with what needs the host: it takes longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(HOST))
 
 
 def server_programs() -> Path:

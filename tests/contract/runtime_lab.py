@@ -86,7 +86,7 @@ class Lab:
                 group.start_soon(listen)
                 while True:
                     waiting = changed
-                    found = (await self.runtime.containers_of(spec.arn))[0]
+                    found = (await self.runtime.containers_of(spec))[0]
                     if holds(found):
                         group.cancel_scope.cancel()
                         return found

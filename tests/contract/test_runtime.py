@@ -55,7 +55,7 @@ async def test_capacity_is_in_cpu_units_and_mib(lab):
 async def test_a_started_container_runs_and_is_known_by_task_and_name(lab):
     spec = task(lab.container())
     [runtime_id] = await lab.started(spec)
-    [found] = await lab.runtime.containers_of(spec.arn)
+    [found] = await lab.runtime.containers_of(spec)
     assert (found.runtime_id, found.task_arn, found.name) == (runtime_id, spec.arn, "web")
     assert found.state is RUNNING
     assert found.exit_code is None
@@ -68,7 +68,7 @@ async def test_every_step_of_bringing_a_task_up_may_be_repeated(lab):
     spec = task(lab.container(), lab.container(name="side"))
     first = await lab.started(spec)
     assert await lab.started(spec) == first
-    assert [one.state for one in await lab.runtime.containers_of(spec.arn)] == [RUNNING, RUNNING]
+    assert [one.state for one in await lab.runtime.containers_of(spec)] == [RUNNING, RUNNING]
 
 
 async def test_a_container_created_twice_at_once_is_one_container(lab):
@@ -103,7 +103,7 @@ async def test_a_container_that_has_run_is_not_run_again(lab):
     [runtime_id] = await lab.started(spec)
     ended = await lab.until(spec, lambda one: one.state is EXITED)
     await lab.runtime.start(runtime_id)
-    assert await lab.runtime.containers_of(spec.arn) == [ended]
+    assert await lab.runtime.containers_of(spec) == [ended]
 
 
 async def test_an_out_of_memory_kill_is_told_apart(lab):
@@ -119,7 +119,7 @@ async def test_stop_is_a_signal_that_a_container_may_heed(lab):
     [runtime_id] = await lab.started(spec)
     with anyio.fail_after(20):
         await lab.runtime.stop(runtime_id, timeout=60)
-    [found] = await lab.runtime.containers_of(spec.arn)
+    [found] = await lab.runtime.containers_of(spec)
     assert (found.state, found.exit_code) == (EXITED, 0)
 
 
@@ -127,7 +127,7 @@ async def test_whoever_ignores_the_signal_is_killed_after_the_timeout(lab):
     spec = task(lab.container("deaf"))
     [runtime_id] = await lab.started(spec)
     await lab.runtime.stop(runtime_id, timeout=0.1)
-    [found] = await lab.runtime.containers_of(spec.arn)
+    [found] = await lab.runtime.containers_of(spec)
     assert (found.state, found.exit_code) == (EXITED, 137)
 
 
@@ -139,7 +139,7 @@ async def test_stop_and_remove_of_what_is_gone_are_no_errors(lab):
     for _ in range(2):
         await lab.runtime.remove(runtime_id)
         await lab.runtime.stop(runtime_id, timeout=1)
-    assert await lab.runtime.containers_of(spec.arn) == []
+    assert await lab.runtime.containers_of(spec) == []
     assert await lab.runtime.usage(runtime_id) is None
 
 
@@ -148,7 +148,7 @@ async def test_a_failed_start_is_a_fault_and_stays_visible(lab):
     with pytest.raises(RuntimeFault, match=r"^CannotStartContainerError: .*no such file") as raised:
         await lab.started(spec)
     assert raised.value.name == "CannotStartContainerError"
-    [found] = await lab.runtime.containers_of(spec.arn)
+    [found] = await lab.runtime.containers_of(spec)
     assert found.state is CREATED
     assert "no such file" in found.error
     with pytest.raises(RuntimeFault, match="CannotStartContainerError"):
@@ -183,7 +183,7 @@ async def test_a_health_check_decides_the_health(lab, does, health):
 async def test_without_a_health_check_health_is_unknown(lab):
     spec = task(lab.container())
     await lab.started(spec)
-    [found] = await lab.runtime.containers_of(spec.arn)
+    [found] = await lab.runtime.containers_of(spec)
     assert (found.health, found.health_since) == (Health.UNKNOWN, None)
 
 
@@ -241,7 +241,7 @@ async def test_another_agents_containers_and_sandboxes_are_not_seen(lab):
     spec = task(lab.container())
     await lab.started(spec)
     assert await lab.other.containers() == []
-    assert await lab.other.containers_of(spec.arn) == []
+    assert await lab.other.containers_of(spec) == []
     assert await lab.other.sandboxes() == frozenset()
     assert await lab.other.remove_everything() == 0
     assert [one.state for one in await lab.runtime.containers()] == [RUNNING]

@@ -105,7 +105,7 @@ class Runner:
         """Observe, remember what that tells, and plan."""
         around = self._around
         busy = frozenset(self._doing)
-        observed = await around.runtime.containers_of(self.assignment.arn)
+        observed = await around.runtime.containers_of(self.assignment.spec)
         # What was done meanwhile may not show in the observation: it counts as in progress until the next one.
         busy |= frozenset(self._doing)
         self._remember(progress.learn(self.assignment, observed, busy=busy))

@@ -32,7 +32,7 @@ def test_an_hour_passes_in_no_time():
             )
             await start(runtime, spec)
             heard = [arn async for arn in first(runtime.events(), 3)]
-            [found] = await runtime.containers_of(spec.arn)
+            [found] = await runtime.containers_of(spec)
             assert heard == [spec.arn] * 3
             assert (found.state, found.exit_code) == (ContainerState.EXITED, 4)
             assert found.finished_at - found.started_at == pytest.approx(3600)

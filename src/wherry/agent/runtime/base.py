@@ -165,7 +165,7 @@ class Runtime(Protocol):
         """List every task container of this agent, whatever its state; never anybody else's."""
         ...
 
-    async def containers_of(self, task_arn: str) -> list[Observed]:
+    async def containers_of(self, task: TaskSpec) -> list[Observed]:
         """List the containers of one task."""
         ...
 

@@ -211,11 +211,12 @@ class DockerRuntime:
 
     async def containers(self) -> list[Observed]:
         """List every task container of this agent, whatever its state."""
-        return await self._observed([])
+        return await self._observed([entry["Id"] for entry in await self._listing()])
 
-    async def containers_of(self, task_arn: str) -> list[Observed]:
-        """List the containers of one task."""
-        return await self._observed([f"{translate.LABEL_TASK}={task_arn}"])
+    async def containers_of(self, task: TaskSpec) -> list[Observed]:
+        """Look up the containers of one task, by their names: the engine searches all it has for a label."""
+        called = [translate.container_name(task, one.name, instance=self.instance) for one in task.containers]
+        return [one for one in await self._observed(called) if one.task_arn == task.arn]
 
     async def events(self) -> AsyncIterator[str]:
         """Yield the ARN of a task each time something happened to one of its containers."""
@@ -256,7 +257,7 @@ class DockerRuntime:
         Returns the number of task containers. What the agent keeps elsewhere in its state directory is left alone.
         """
         host = await self._known()
-        found = await self._listing([], role=None)
+        found = await self._listing(role=None)
         await together(self.remove, [entry["Id"] for entry in found])
         await together(self._remove_parts, await self.sandboxes())
         cgroups.remove_empty(host.hierarchy, self.instance)
@@ -341,8 +342,8 @@ class DockerRuntime:
             )
         return str(inspected["Id"])
 
-    async def _listing(self, labels: list[str], *, role: str | None = translate.ROLE_TASK) -> list[dict[str, Any]]:
-        wanted = [*labels, f"{translate.LABEL_INSTANCE}={self.instance}"]
+    async def _listing(self, *, role: str | None = translate.ROLE_TASK) -> list[dict[str, Any]]:
+        wanted = [f"{translate.LABEL_INSTANCE}={self.instance}"]
         if role is not None:
             wanted.append(f"{translate.LABEL_ROLE}={role}")
         params = {"all": "1", "filters": translate.filters(label=wanted)}
@@ -352,17 +353,22 @@ class DockerRuntime:
             raise RuntimeUnavailableError(error.message) from error
         return found
 
-    async def _observed(self, labels: list[str]) -> list[Observed]:
+    async def _observed(self, containers: list[str]) -> list[Observed]:
+        """Look at these containers, by id or name, as far as they are there and this agent's."""
         found: list[Observed] = []
 
-        async def look(container_id: str) -> None:
+        async def look(container: str) -> None:
             async with self._reads:
-                inspected = await self._inspect(container_id)
-                if inspected is not None:
+                inspected = await self._inspect(container)
+                if inspected is not None and self._is_own(inspected):
                     found.append(translate.observed(inspected, digest=await self._digest(inspected)))
 
-        await together(look, [entry["Id"] for entry in await self._listing(labels)])
+        await together(look, containers)
         return sorted(found, key=lambda one: (one.task_arn, one.name))
+
+    def _is_own(self, inspected: dict[str, Any]) -> bool:
+        labels = inspected["Config"]["Labels"] or {}
+        return bool(labels.get(translate.LABEL_INSTANCE) == self.instance and labels.get(translate.LABEL_TASK))
 
     async def _digest(self, inspected: dict[str, Any]) -> str | None:
         key = (inspected["Image"], inspected["Config"]["Image"])

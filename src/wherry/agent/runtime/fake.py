@@ -327,9 +327,9 @@ class FakeRuntime:
         own = [container for container in engine.containers.values() if self._owns(container)]
         return sorted((container.observed() for container in own), key=lambda one: (one.task_arn, one.name))
 
-    async def containers_of(self, task_arn: str) -> list[Observed]:
+    async def containers_of(self, task: TaskSpec) -> list[Observed]:
         """List the containers of one task."""
-        return [container for container in await self.containers() if container.task_arn == task_arn]
+        return [container for container in await self.containers() if container.task_arn == task.arn]
 
     async def events(self) -> AsyncIterator[str]:
         """Yield the ARN of a task each time something happened to one of its containers."""

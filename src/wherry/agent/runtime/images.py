@@ -99,8 +99,9 @@ class Images:
                 if image not in self._remembered() or await self.cached(image) is None:
                     await self._fetch_once(image)
             case PullBehavior.PREFER_CACHED:
-                if await self.cached(image) is None:
-                    await self._fetch_once(image)
+                if (there := await self.cached(image)) is not None:
+                    return there
+                await self._fetch_once(image)
             case _:
                 assert_never(behavior)
         found = await self.cached(image)
