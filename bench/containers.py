@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from glob import glob
 from pathlib import Path
 from typing import Any
 
-from bench.peers import IMAGE, Docker, MiniStack, ministack, swarm, until, wherry
-from bench.table import Row
 from tests.e2e import pictures
 from tests.e2e.lab import Cluster
+
+from bench.peers import IMAGE, Docker, MiniStack, ministack, swarm, until, wherry
+from bench.table import Row
 
 FORTY = 40
 SERVICE = "forty"
@@ -60,7 +60,7 @@ class _Wherry:
         self.until_running(FORTY)
 
     def until_running(self, number: int) -> None:
-        until("all running", lambda: self.cluster.service(SERVICE)["runningCount"] == number)
+        until("all running", lambda: self.cluster.service(SERVICE)["runningCount"] == number, pause=0.05)
 
     def replaced(self, timed: Callable[[], AbstractContextManager[None]]) -> None:
         before = {task["taskArn"]: task for task in self.cluster.tasks_of(SERVICE)}
@@ -82,10 +82,10 @@ class _Wherry:
     def nothing_left(self) -> bool:
         """Say whether nothing of any task is on the host."""
         own = self.cluster.wherry.instance
-        places = ("/sys/class/net/whr*", f"/run/netns/wherry-{own}-*", f"/sys/fs/cgroup/**/wherry/{own}/*/")
+        places = ("sys/class/net/whr*", f"run/netns/wherry-{own}-*", f"sys/fs/cgroup/**/wherry/{own}/*/")
         if self.docker.get("/containers/json", label=[f"wherry.instance={own}"]):
             return False
-        return not any(glob(place, recursive="**" in place) for place in places)
+        return not any(next(Path("/").glob(place), None) for place in places)
 
 
 def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Path) -> list[Row]:
@@ -102,7 +102,7 @@ def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Pat
             say(f"containers, round {number} of {rounds}: one")
             _one(one, ours, docker, theirs)
             say(f"containers, round {number} of {rounds}: forty, Wherry and docker run")
-            _ours(forty, replacement, zero, ours, docker)
+            _ours(forty, replacement, zero, ours)
             _docker(forty, zero, docker)
             say(f"containers, round {number} of {rounds}: forty, Swarm")
             _swarm(forty, replacement, docker)
@@ -127,7 +127,7 @@ def _one(one: _Measured, ours: _Wherry, docker: Docker, theirs: MiniStack) -> No
         _ministack_one(theirs)
 
 
-def _ours(forty: _Measured, replacement: _Measured, zero: _Measured, ours: _Wherry, docker: Docker) -> None:
+def _ours(forty: _Measured, replacement: _Measured, zero: _Measured, ours: _Wherry) -> None:
     with forty.timed("wherry"):
         ours.forty()
     ours.replaced(lambda: replacement.timed("wherry"))

@@ -134,7 +134,7 @@ class MiniStack:
             endpoint_url=self.url,
             region_name="us-east-1",
             aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106  it takes any
+            aws_secret_access_key="test",
             config=Config(retries={"max_attempts": 2}, read_timeout=300),
         )
 
