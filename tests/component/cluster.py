@@ -26,6 +26,7 @@ from structlog.testing import capture_logs
 from tests.builders import NOW, SCOPE
 from tests.component.cluster_plane import Link, Plane
 from tests.component.cluster_rules import Rules
+from tests.sums import sums_as_kept, sums_as_they_should_be
 
 from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
@@ -308,6 +309,7 @@ async def a_cluster(
                     for host in cluster.hosts:
                         await host.link.cut()
                     rules.check_machines(host.engine for host in cluster.hosts)
+            assert await store.read(sums_as_kept) == await store.read(sums_as_they_should_be)
     errors = [str(log) for log in logs if log["log_level"] in {"error", "critical"}]
     if broken := rules.broken + errors:
         pytest.fail("\n".join(broken))

@@ -16,6 +16,7 @@ from botocore.model import OperationModel, ServiceModel
 from tests.aws import service_model
 from tests.builders import an_instance
 from tests.component.storm import Storm
+from tests.sums import sums_as_kept, sums_as_they_should_be
 from tests.world import World
 
 from wherry.api.ecs.table import Refused
@@ -65,6 +66,7 @@ async def storm_at(seed: int, inputs: int) -> Report:
                 report.refused += 1
                 assert parsed["Error"]["Code"], f"{where}\nno code in {response.body!r}"
                 assert await store.read(fingerprint) == before, f"{where}\nwas refused but wrote: {response.body!r}"
+            assert await store.read(sums_as_kept) == await store.read(sums_as_they_should_be), f"seed {seed + part}"
     return report
 
 

@@ -8,7 +8,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from tests.builders import an_instance
+from tests.sums import sums_as_kept, sums_as_they_should_be
+from tests.world import World
 
+from wherry.store import Store
 from wherry.store.errors import NewerSchema
 from wherry.store.migrate import migrate
 from wherry.store.tables import SCHEMA
@@ -69,3 +73,24 @@ def test_migrating_says_nothing(engine, caplog):
         migrate(engine)
 
     assert caplog.records == []
+
+
+@pytest.mark.anyio
+async def test_a_database_of_the_first_release_gets_the_sums_of_what_is_in_it(engine):
+    url = engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
+    async with Store.open(url) as store:
+        world = await World(store).begin()
+        await store.write(lambda tx: tx.put(an_instance(cpu=100_000, memory=100_000)))
+        common = {"taskDefinition": "web", "launchType": "FARGATE", "networkConfiguration": world.network}
+        started = await world("RunTask", count=7, group="écluse", **common)
+        await world("StopTask", task=started["tasks"][0]["taskArn"])
+        kept = await store.read(sums_as_kept)
+    assert len(kept) > 3
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE reserved")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+
+    async with Store.open(url) as store:
+        assert await store.read(sums_as_kept) == kept
+        assert await store.read(sums_as_they_should_be) == kept
+        await World(store).begin()

@@ -5,7 +5,7 @@ Addresses are strings; the arithmetic is the standard library's `ipaddress`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 
 from wherry.model.base import Entity, Tag, Value
@@ -109,8 +109,8 @@ def public_dns_name(address: str, region: str) -> str:
     return f"ec2-{address.replace('.', '-')}.{zone}.amazonaws.com"
 
 
-def free_address(cidr_block: str, taken: Collection[str], *, start: int = 0) -> str | None:
-    """Find a free host address of a subnet, or None when it is full.
+def free_address(cidr_block: str, is_taken: Callable[[str], bool], *, start: int = 0) -> str | None:
+    """Find a free host address of a subnet, or None when it is full: asks of one after the other whether it is taken.
 
     The search begins `start` addresses into the subnet and wraps, so that an address that was just given back rests
     before it is used again.
@@ -120,6 +120,6 @@ def free_address(cidr_block: str, taken: Collection[str], *, start: int = 0) -> 
     base = int(network.network_address) + RESERVED_ADDRESSES
     for offset in range(usable):
         candidate = str(IPv4Address(base + (start + offset) % usable))
-        if candidate not in taken:
+        if not is_taken(candidate):
             return candidate
     return None

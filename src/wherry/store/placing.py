@@ -8,16 +8,18 @@ outside of it: that is why every decision is checked again where it is carried o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
-import msgspec
+from msgspec import structs
 
 from wherry.model import arn, ids, network
 from wherry.model.ids import Entropy
 from wherry.model.instance import ContainerInstance, InstanceStatus
 from wherry.model.network import NetworkInterface, SecurityGroup, Subnet
 from wherry.model.placement import Decision, Host, Need, Placed, Site, plan, refusal
+from wherry.model.reserved import Reserved, spread_group, zone_place
 from wherry.model.task import (
     AttachmentStatus,
     DesiredStatus,
@@ -76,19 +78,15 @@ def survey(tx: Tx, tasks: Sequence[Task]) -> Survey:
     if not tasks:
         return Survey([], [], [], Counter())
     instances = tx.find(ContainerInstance, cluster_arn=pool_arn(tasks[0].cluster_arn), status=InstanceStatus.ACTIVE)
-    placed = tx.find(Task, container_instance_arn=[i.container_instance_arn for i in instances], last_status=ALIVE)
     architectures = {
         ref: _architecture(tx.get(TaskDefinition, ref)) for ref in {task.task_definition_arn for task in tasks}
     }
+    sites = _sites(tx, {subnet_id for task in tasks for subnet_id in _subnet_ids(task)})
     return Survey(
         needs=[_need(task, architectures[task.task_definition_arn]) for task in tasks],
-        hosts=_hosts(instances, placed),
-        sites=_sites(tx, {subnet_id for task in tasks for subnet_id in _subnet_ids(task)}),
-        tasks_per_zone=Counter(
-            (_spread_group(task), task.availability_zone)
-            for task in placed
-            if task.availability_zone is not None and task.desired_status is DesiredStatus.RUNNING
-        ),
+        hosts=_hosts(tx, instances),
+        sites=sites,
+        tasks_per_zone=_tasks_per_zone(tx, {spread_group(task) for task in tasks}, {site.zone for site in sites}),
     )
 
 
@@ -101,16 +99,14 @@ def apply(tx: Tx, decisions: Iterable[Placed], *, now: float, entropy: Entropy) 
     decisions = list(decisions)
     arns = {decision.instance_arn for decision in decisions}
     instances = [i for i in (tx.get(ContainerInstance, instance_arn) for instance_arn in arns) if i is not None]
-    on_them = tx.find(Task, container_instance_arn=arns, last_status=ALIVE) if arns else []
-    hosts = {host.instance_arn: host for host in _hosts(instances, on_them)}
+    hosts = {host.instance_arn: host for host in _hosts(tx, instances)}
     active = {i.container_instance_arn for i in instances if i.status is InstanceStatus.ACTIVE}
-    addresses = _Addresses(tx)
     placed: list[Task] = []
     for decision in decisions:
         task, host = tx.get(Task, decision.task_arn), hosts.get(decision.instance_arn)
         if task is None or host is None or host.instance_arn not in active or not waits(task):
             continue
-        if refusal(_need(task, None), host) is not None or (address := addresses.take(decision.subnet_id)) is None:
+        if refusal(_need(task, None), host) is not None or (address := _take_address(tx, decision.subnet_id)) is None:
             continue
         hosts[host.instance_arn] = _less(host, task)
         interface = _interface(tx, task, decision, address, now=now, entropy=entropy)
@@ -118,31 +114,19 @@ def apply(tx: Tx, decisions: Iterable[Placed], *, now: float, entropy: Entropy) 
     return placed
 
 
-class _Addresses:
-    """The free addresses of subnets, during one transaction."""
-
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-        self._subnets: dict[str, Subnet] = {}
-        self._taken: dict[str, set[str]] = {}
-
-    def take(self, subnet_id: str) -> str | None:
-        """Take the next free address, None if the subnet has none or is not there any more."""
-        if subnet_id not in self._subnets:
-            found = self._tx.get(Subnet, subnet_id)
-            if found is None:
-                return None
-            self._subnets[subnet_id] = found
-            self._taken[subnet_id] = {
-                row.private_ip_address for row in self._tx.find(NetworkInterface, subnet_id=subnet_id)
-            }
-        subnet, taken = self._subnets[subnet_id], self._taken[subnet_id]
-        address = network.free_address(subnet.cidr_block, taken, start=subnet.next_address)
-        if address is not None:
-            taken.add(address)
-            after = network.address_after(subnet.cidr_block, address)
-            self._subnets[subnet_id] = self._tx.put(msgspec.structs.replace(subnet, next_address=after))
-        return address
+def _take_address(tx: Tx, subnet_id: str) -> str | None:
+    """Take the next free address of a subnet, None if it has none or is not there any more."""
+    subnet = tx.get(Subnet, subnet_id)
+    if subnet is None:
+        return None
+    address = network.free_address(
+        subnet.cidr_block,
+        lambda address: tx.count(NetworkInterface, subnet_id=subnet_id, private_ip_address=address) > 0,
+        start=subnet.next_address,
+    )
+    if address is not None:
+        tx.put(structs.replace(subnet, next_address=network.address_after(subnet.cidr_block, address)))
+    return address
 
 
 def release_interface(tx: Tx, task_arn: str) -> None:
@@ -186,7 +170,7 @@ def _is_public(configuration: NetworkConfiguration | None) -> bool:
 def _with_host(task: Task, decision: Placed, interface: NetworkInterface, *, now: float) -> Task:
     if task.attachment is None:
         raise LookupError(f"{task.task_arn} has no attachment")
-    attachment = msgspec.structs.replace(
+    attachment = structs.replace(
         task.attachment,
         status=AttachmentStatus.ATTACHING,
         subnet_id=interface.subnet_id,
@@ -195,7 +179,7 @@ def _with_host(task: Task, decision: Placed, interface: NetworkInterface, *, now
         private_dns_name=network.private_dns_name(interface.private_ip_address, arn.region_of(task.task_arn)),
         private_ipv4_address=interface.private_ip_address,
     )
-    placed = msgspec.structs.replace(
+    placed = structs.replace(
         task,
         container_instance_arn=decision.instance_arn,
         availability_zone=decision.zone,
@@ -205,37 +189,46 @@ def _with_host(task: Task, decision: Placed, interface: NetworkInterface, *, now
     return advance(placed, TaskStatus.PENDING, now=now)
 
 
-def _hosts(instances: Iterable[ContainerInstance], placed: Iterable[Task]) -> list[Host]:
-    cpu, memory = Counter[str](), Counter[str]()
-    for task in placed:
-        cpu[task.container_instance_arn or ""] += task.cpu
-        memory[task.container_instance_arn or ""] += task.memory
-    return [
-        Host(
-            instance_arn=instance.container_instance_arn,
-            cpu=instance.cpu,
-            memory=instance.memory,
-            free_cpu=instance.cpu - cpu[instance.container_instance_arn],
-            free_memory=instance.memory - memory[instance.container_instance_arn],
-            architecture=instance.architecture,
-            connected=instance.agent_connected,
-            zones=instance.availability_zones,
-        )
-        for instance in instances
-    ]
+def _hosts(tx: Tx, instances: Sequence[ContainerInstance]) -> list[Host]:
+    reserved = _reserved(tx, [instance.container_instance_arn for instance in instances])
+    return [_host(instance, reserved.get(instance.container_instance_arn)) for instance in instances]
+
+
+def _host(instance: ContainerInstance, reserved: Reserved | None) -> Host:
+    return Host(
+        instance_arn=instance.container_instance_arn,
+        cpu=instance.cpu,
+        memory=instance.memory,
+        free_cpu=instance.cpu - (reserved.cpu if reserved else 0),
+        free_memory=instance.memory - (reserved.memory if reserved else 0),
+        architecture=instance.architecture,
+        connected=instance.agent_connected,
+        zones=instance.availability_zones,
+    )
+
+
+def _reserved(tx: Tx, places: Collection[str]) -> dict[str, Reserved]:
+    return {reserved.place: reserved for reserved in tx.find(Reserved, place=places)}
+
+
+def _tasks_per_zone(tx: Tx, groups: Iterable[str], zones: Iterable[str]) -> Counter[tuple[str, str]]:
+    places = {zone_place(group, zone): (group, zone) for group, zone in product(groups, zones)}
+    return Counter({places[place]: reserved.holders for place, reserved in _reserved(tx, places.keys()).items()})
 
 
 def _less(host: Host, task: Task) -> Host:
-    return msgspec.structs.replace(host, free_cpu=host.free_cpu - task.cpu, free_memory=host.free_memory - task.memory)
+    return structs.replace(host, free_cpu=host.free_cpu - task.cpu, free_memory=host.free_memory - task.memory)
 
 
 def _sites(tx: Tx, subnet_ids: Iterable[str]) -> list[Site]:
     subnets = [s for s in (tx.get(Subnet, subnet_id) for subnet_id in sorted(subnet_ids)) if s is not None]
+    reserved = _reserved(tx, [subnet.subnet_id for subnet in subnets])
+    taken = {subnet_id: addresses.holders for subnet_id, addresses in reserved.items()}
     return [
         Site(
             subnet_id=subnet.subnet_id,
             zone=subnet.availability_zone,
-            free=network.usable_addresses(subnet.cidr_block) - tx.count(NetworkInterface, subnet_id=subnet.subnet_id),
+            free=network.usable_addresses(subnet.cidr_block) - taken.get(subnet.subnet_id, 0),
         )
         for subnet in subnets
     ]
@@ -247,7 +240,7 @@ def _need(task: Task, architecture: str | None) -> Need:
         cpu=task.cpu,
         memory=task.memory,
         subnet_ids=_subnet_ids(task),
-        group=_spread_group(task),
+        group=spread_group(task),
         architecture=architecture,
     )
 
@@ -257,10 +250,6 @@ def _architecture(definition: TaskDefinition | None) -> str | None:
     platform = definition.runtime_platform if definition else None
     named = platform.cpu_architecture if platform else None
     return _ARCHITECTURES.get(named) if named else None
-
-
-def _spread_group(task: Task) -> str:
-    return task.service_arn or f"{task.cluster_arn} {task.group}"
 
 
 def _subnet_ids(task: Task) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from wherry.model.base import Entity
+from wherry.model.reserved import Share
 
 E = TypeVar("E", bound=Entity)
 
@@ -72,7 +73,7 @@ class Table(Generic[E]):
     """Where the entities of one type live.
 
     `key` names the attribute that identifies an entity, `marks` the dirty keys that writing or deleting one rings,
-    `indexes` and `unique` the combinations of columns to index.
+    `indexes` and `unique` the combinations of columns to index, `shares` what it takes of which places.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Table(Generic[E]):
     indexes: tuple[tuple[str, ...], ...] = ()
     unique: tuple[tuple[str, ...], ...] = ()
     marks: Callable[[E], Iterable[Key]] = _rings_nothing
+    shares: Callable[[E], Iterable[Share]] | None = None
 
 
 class Schema:

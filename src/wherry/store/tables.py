@@ -10,6 +10,7 @@ from wherry.model.arn import FARGATE_POOL
 from wherry.model.cluster import Cluster
 from wherry.model.instance import ContainerInstance
 from wherry.model.network import NetworkInterface, SecurityGroup, Subnet, Vpc
+from wherry.model.reserved import Reserved, interface_shares, task_shares
 from wherry.model.service import Deployment, Service, ServiceEvent, ServiceRevision
 from wherry.model.task import Task
 from wherry.model.taskdef import Family, TaskDefinition
@@ -90,6 +91,7 @@ TABLES: tuple[Table[Any], ...] = (
             ("last_status", "stopped_at"),
         ),
         marks=task_marks,
+        shares=task_shares,
     ),
     Table(
         name="services",
@@ -182,7 +184,9 @@ TABLES: tuple[Table[Any], ...] = (
         indexes=(("task_arn",), ("attachment_id",)),
         unique=(("subnet_id", "private_ip_address"),),
         marks=lambda interface: [("task", interface.task_arn)],
+        shares=interface_shares,
     ),
+    Table(name="reserved", type=Reserved, key="place"),
     Table(
         name="account_settings",
         type=AccountSetting,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import msgspec
 
+from wherry.model.reserved import Reserved, Share
 from wherry.store.database import Connection
 from wherry.store.errors import Conflict
 from wherry.store.schema import E, Key, Scalar
-from wherry.store.statements import Filter, Shape, Statements, position
+from wherry.store.statements import Filter, Shape, Statements, TableStatements, position
+from wherry.store.sums import added, difference
 
 
 class Tx:
@@ -77,6 +80,7 @@ class Tx:
         """
         self._check_writable()
         sql = self._statements.of(type(entity))
+        before = self._shares_before(sql, entity)
         written = msgspec.structs.replace(entity, version=entity.version + 1)
         values = sql.row(written)
         if entity.version == 0:
@@ -87,16 +91,20 @@ class Tx:
         if cursor.rowcount != 1:
             raise Conflict(f"{sql.table.name} {sql.key_of(entity)} is not at version {entity.version} any more.")
         self.dirty.update(sql.table.marks(written))
+        if sql.table.shares is not None:
+            self._settle(before, sql.table.shares(written))
         return written
 
     def delete(self, entity: E) -> None:
         """Remove a stored entity; raises `Conflict` if it has changed or gone since it was read."""
         self._check_writable()
         sql = self._statements.of(type(entity))
+        before = self._shares_before(sql, entity)
         cursor = self._execute(sql.delete, {"this_key": sql.key_of(entity), "this_version": entity.version})
         if cursor.rowcount != 1:
             raise Conflict(f"{sql.table.name} {sql.key_of(entity)} is not at version {entity.version} any more.")
         self.dirty.update(sql.table.marks(entity))
+        self._settle(before, ())
 
     def ring(self, *keys: Key) -> None:
         """Mark more keys dirty, beyond those that the written entities ring by themselves."""
@@ -106,6 +114,21 @@ class Tx:
     def end(self) -> None:
         """Make any later use an error: what outlives its function would read in the middle of another's transaction."""
         self._execute = _ended
+
+    def _shares_before(self, sql: TableStatements[E], entity: E) -> tuple[Share, ...]:
+        """Tell what the stored state of an entity takes, whatever the one at hand would."""
+        if sql.table.shares is None or entity.version == 0:
+            return ()
+        stored = self.get(type(entity), sql.key_of(entity))
+        return () if stored is None else tuple(sql.table.shares(stored))
+
+    def _settle(self, before: Iterable[Share], after: Iterable[Share]) -> None:
+        for share in difference(before, after):
+            reserved = added(self.get(Reserved, share.place) or Reserved(place=share.place), share)
+            if reserved.holders > 0:
+                self.put(reserved)
+            else:
+                self.delete(reserved)
 
     def _check_writable(self) -> None:
         if not self._writable:

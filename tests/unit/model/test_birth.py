@@ -96,7 +96,7 @@ def test_addresses_go_round_before_one_comes_again(prefix: int, data: st.DataObj
     start = data.draw(st.integers(0, usable))
     given_out: list[str] = []
     for _ in range(min(usable, 40)):
-        address = free_address(cidr, set(), start=start)
+        address = free_address(cidr, set().__contains__, start=start)
         assert address is not None
         assert IPv4Address(address) in IPv4Network(cidr)
         given_out.append(address)
@@ -108,9 +108,9 @@ def test_a_full_subnet_has_no_address() -> None:
     cidr = "172.31.0.0/28"
     taken: set[str] = set()
     for _ in range(usable_addresses(cidr)):
-        taken.add(str(free_address(cidr, taken)))
+        taken.add(str(free_address(cidr, taken.__contains__)))
     assert len(taken) == 11
-    assert free_address(cidr, taken) is None
+    assert free_address(cidr, taken.__contains__) is None
 
 
 def test_the_private_name_is_that_of_ec2() -> None:
