@@ -17,6 +17,15 @@ from wherry.store.errors import NewerSchema
 from wherry.store.migrate import migrate
 from wherry.store.tables import SCHEMA
 
+FIRST_RELEASE = (
+    "DROP TABLE reserved",
+    "DROP INDEX ix_tasks_cluster_arn_desired_status_task_arn",
+    "DROP INDEX ix_services_cluster_arn_status_service_arn",
+    "CREATE INDEX ix_tasks_cluster_arn_desired_status ON tasks (cluster_arn, desired_status)",
+    "CREATE INDEX ix_services_cluster_arn_status ON services (cluster_arn, status)",
+)
+"""What makes a database of today one of the first release."""
+
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def engine(request, tmp_path):
@@ -87,7 +96,8 @@ async def test_a_database_of_the_first_release_gets_the_sums_of_what_is_in_it(en
         kept = await store.read(sums_as_kept)
     assert len(kept) > 3
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE reserved")
+        for statement in FIRST_RELEASE:
+            connection.exec_driver_sql(statement)
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
     async with Store.open(url) as store:

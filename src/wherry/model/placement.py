@@ -1,4 +1,4 @@
-"""Which host and which subnet a Fargate task goes to: ordered filters that explain their refusals, then a choice.
+"""Which host and which subnet a Fargate task goes to: hosts that refuse say why, then a choice.
 
 Pure. The rows it is fed from, and what becomes of its decisions, are in `wherry.store.placing`.
 """
@@ -6,7 +6,9 @@ Pure. The rows it is fed from, and what becomes of its decisions, are in `wherry
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 
 import msgspec
 
@@ -74,18 +76,13 @@ class Unplaced(Value, frozen=True, tag=True):
 
 
 Decision = Placed | Unplaced
-Filter = tuple[str, Callable[[Need, Host], bool]]
 
-FILTERS: Sequence[Filter] = (
-    ("doesn't have the agent connected", lambda _, host: host.connected),
-    (
-        "has another CPU architecture",
-        lambda need, host: need.architecture is None or need.architecture == host.architecture,
-    ),
-    ("has insufficient CPU units available", lambda need, host: need.cpu <= host.free_cpu),
-    ("has insufficient memory available", lambda need, host: need.memory <= host.free_memory),
-)
-"""What a host must pass, in this order: the first that it fails is its refusal, in ECS's words."""
+DISCONNECTED = "doesn't have the agent connected"
+ARCHITECTURE = "has another CPU architecture"
+CPU = "has insufficient CPU units available"
+MEMORY = "has insufficient memory available"
+REFUSALS = (DISCONNECTED, ARCHITECTURE, CPU, MEMORY)
+"""Why a host cannot take a task, in ECS's words: the first that is true of it."""
 
 
 def plan(
@@ -99,7 +96,8 @@ def plan(
 
     `tasks_per_zone` counts the tasks that are there already: (group, zone) -> tasks.
     """
-    free_hosts = {host.instance_arn: host for host in hosts}
+    # In order, so that of hosts with the same room the first is taken.
+    free_hosts = {host.instance_arn: host for host in sorted(hosts, key=attrgetter("instance_arn"))}
     free_sites = {site.subnet_id: site for site in sites}
     spread = Counter(tasks_per_zone)
     decisions: list[Decision] = []
@@ -114,9 +112,14 @@ def plan(
 
 def refusal(need: Need, host: Host) -> str | None:
     """Say why a host cannot take the task, None if it can."""
-    for text, passes in FILTERS:
-        if not passes(need, host):
-            return text
+    if not host.connected:
+        return DISCONNECTED
+    if need.architecture is not None and need.architecture != host.architecture:
+        return ARCHITECTURE
+    if need.cpu > host.free_cpu:
+        return CPU
+    if need.memory > host.free_memory:
+        return MEMORY
     return None
 
 
@@ -133,7 +136,7 @@ def _decide(
     for zone in sorted({site.zone for site in open_sites}, key=lambda zone: (spread.get((need.group, zone), 0), zone)):
         there = [host for host in willing if not host.zones or zone in host.zones]
         if there:
-            host = min(there, key=lambda host: (-_room_after(need, host), host.instance_arn))
+            host = max(there, key=partial(_room_after, need))
             site = min((s for s in open_sites if s.zone == zone), key=lambda s: (-s.free, s.subnet_id))
             return Placed(task_arn=need.task_arn, instance_arn=host.instance_arn, subnet_id=site.subnet_id, zone=zone)
     detail = _explain([refusal(need, host) for host in hosts.values()], open_sites)
@@ -142,10 +145,9 @@ def _decide(
 
 def _room_after(need: Need, host: Host) -> float:
     """Tell what share of the host would be left, of that of CPU and memory of which there is less."""
-    return min(
-        (host.free_cpu - need.cpu) / max(host.cpu, 1),
-        (host.free_memory - need.memory) / max(host.memory, 1),
-    )
+    cpu = (host.free_cpu - need.cpu) / (host.cpu or 1)
+    memory = (host.free_memory - need.memory) / (host.memory or 1)
+    return min(memory, cpu)
 
 
 def _take(need: Need, placed: Placed, hosts: dict[str, Host], sites: dict[str, Site]) -> None:
@@ -163,6 +165,5 @@ def _explain(refusals: Sequence[str | None], sites: Sequence[Site]) -> str:
     if None in refusals:
         zones = ", ".join(sorted({site.zone for site in sites}))
         return f"No host of the Fargate pool with enough room stands in {zones}."
-    order = [text for text, _ in FILTERS]
-    closest = max((text for text in refusals if text is not None), key=order.index)
+    closest = max((text for text in refusals if text is not None), key=REFUSALS.index)
     return f"The closest matching host of the Fargate pool {closest}."

@@ -44,6 +44,9 @@ _MEANING: dict[int, tuple[type[StoreError], str]] = {
 }
 """What the primary result codes of SQLite mean to us; any other code is a defect of ours."""
 
+CACHE_KIB = 16 * 1024
+"""Pages that a connection keeps in memory: as much as ten thousand tasks and their indexes come to."""
+
 
 class SqliteConnection:
     """A connection in the driver's autocommit mode: every BEGIN is ours."""
@@ -135,6 +138,7 @@ class SqliteDatabase:
                 f"The file system of {self._path} cannot share memory (WAL). Choose a directory on a local disk."
             )
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return connection
 
 

@@ -82,7 +82,7 @@ TABLES: tuple[Table[Any], ...] = (
             number("stopped_at", null=True),
         ),
         indexes=(
-            ("cluster_arn", "desired_status"),
+            ("cluster_arn", "desired_status", "task_arn"),
             ("service_arn", "last_status"),
             ("service_arn", "counted"),
             ("container_instance_arn", "last_status"),
@@ -106,7 +106,7 @@ TABLES: tuple[Table[Any], ...] = (
             number("created_at"),
             number("deleted_at", null=True),
         ),
-        indexes=(("cluster_arn", "status"), ("status", "deleted_at")),
+        indexes=(("cluster_arn", "status", "service_arn"), ("status", "deleted_at")),
         marks=lambda service: [("service", service.service_arn)],
     ),
     Table(
