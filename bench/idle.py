@@ -8,13 +8,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.e2e.lab import a_wherry
+from tests.e2e.lab import Cluster, a_wherry
 
 from bench.peers import ministack, until
+from bench.simulated import simulated
 from bench.table import Row
 
-WATCHED = 20.0
-"""Seconds for which the idle processes are watched."""
+WATCHED = 40.0
+"""Seconds for which idle processes are watched: longer than from one sweep to the next."""
+SERVICES = 1000
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,6 +55,12 @@ def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Pat
             limits={"absolute": 130},
         ),
         Row(measure="CPU of server and agent, idle", unit="% of a core", ours=_idle(home), limits={"absolute": 1}),
+        Row(
+            measure=f"CPU with {SERVICES:,} idle services of one simulated task, sweeps included",
+            unit="% of a core",
+            ours=_idle_services(home, say),
+            limits={"absolute": 5},
+        ),
     ]
 
 
@@ -60,14 +68,32 @@ def _idle(home: Path) -> list[float]:
     with a_wherry(home / "idle") as ours:
         ours.up()
         time.sleep(2)
-        return [cpu_share(ours.programs[0].process.pid, WATCHED)]
+        return [cpu_share(ours.programs[0].process.pid)]
 
 
-def cpu_share(pid: int, seconds: float) -> float:
-    """Watch a process; returns percent of a core."""
-    before = _cpu(pid)
-    time.sleep(seconds)
-    return 100 * (_cpu(pid) - before) / seconds
+def _idle_services(home: Path, say: Callable[[str], None]) -> list[float]:
+    with simulated(home / "services", WHERRY_HEALTHY_AFTER="1") as (wherry, agent):
+        cluster = Cluster(wherry)
+        cluster.register("idle", {"name": "main", "image": "fake/idle"})
+        for number in range(SERVICES):
+            cluster.serve(f"idle-{number}", "idle", 1)
+            say(f"{number + 1:,} of {SERVICES:,} services")
+        until("all to run", lambda: _running(cluster) == SERVICES, pause=1)
+        time.sleep(WATCHED)
+        say(f"watching {SERVICES:,} idle services")
+        return [cpu_share(wherry.programs[0].process.pid, agent.pid)]
+
+
+def _running(cluster: Cluster) -> int:
+    (described,) = cluster.ecs.describe_clusters(clusters=["default"])["clusters"]
+    return int(described["runningTasksCount"])
+
+
+def cpu_share(*pids: int) -> float:
+    """Watch processes for a while; returns percent of a core, of all together."""
+    before = sum(map(_cpu, pids))
+    time.sleep(WATCHED)
+    return 100 * (sum(map(_cpu, pids)) - before) / WATCHED
 
 
 def _cpu(pid: int) -> float:

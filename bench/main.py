@@ -36,7 +36,7 @@ def run(
             "idle": lambda: idle.measure(rounds, status.update, program=ministack, home=home),
             "containers": lambda: containers.measure(rounds, status.update, program=ministack, home=home),
             "calls": lambda: calls.measure(rounds, status.update, program=ministack, home=home),
-            "growth": lambda: growth.measure(rounds, status.update),
+            "growth": lambda: growth.measure(rounds, status.update, home=home),
         }
         for part in wanted:
             measured = parts[part]()

@@ -112,10 +112,11 @@ def swarm(docker: Docker) -> Iterator[None]:
 class MiniStack:
     """A MiniStack of its own virtual environment, on a port of its own."""
 
-    def __init__(self, program: Path, log: Path) -> None:
+    def __init__(self, program: Path, log: Path, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"GATEWAY_PORT": str(self.port), "LOG_LEVEL": "ERROR", "AWS_ACCESS_KEY_ID": "test"}
+        own |= environment
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [program], env=clean_environment(**own), stdout=output, stderr=output, start_new_session=True
@@ -150,11 +151,11 @@ class MiniStack:
 
 
 @contextlib.contextmanager
-def ministack(program: Path, home: Path) -> Iterator[MiniStack]:
+def ministack(program: Path, home: Path, **environment: str) -> Iterator[MiniStack]:
     """Run MiniStack; its containers are removed at the end."""
     docker = Docker()
     before = {one["Id"] for one in docker.get("/containers/json", ancestor=[IMAGE])}
-    one = MiniStack(program, home / "ministack.log")
+    one = MiniStack(program, home / "ministack.log", **environment)
     try:
         until("MiniStack's first answer", one.answers)
         yield one

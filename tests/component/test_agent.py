@@ -24,6 +24,7 @@ from tests.component.agent_lab import (
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import RefusedError
 from wherry.agent.runtime.base import ContainerState
+from wherry.agent.runtime.fake import FakeRuntime
 from wherry.agent.spec import TaskSpec
 from wherry.model import payload
 
@@ -62,6 +63,26 @@ def test_it_registers_into_the_pool_with_what_the_host_has(tmp_path: Path) -> No
             await lab.control_plane.until(lambda: len(lab.control_plane.registrations) == 2)
         assert lab.control_plane.registrations[1]["containerInstanceArn"] == INSTANCE
 
+    scenario(tmp_path, play)
+
+
+def test_a_container_that_somebody_removes_before_its_start_is_created_again(tmp_path: Path, monkeypatch) -> None:
+    start, removed = FakeRuntime.start, []
+
+    async def prune_and_start(runtime: FakeRuntime, runtime_id: str) -> None:
+        if not removed:
+            removed.append(runtime_id)
+            await runtime.remove(runtime_id)
+        await start(runtime, runtime_id)
+
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task(a_payload_container("app")))
+            report = await lab.control_plane.reported("RUNNING")
+        assert [one["runtimeId"] for one in report["containers"]] == list(lab.engine.containers)
+        assert len(removed) == 1
+
+    monkeypatch.setattr(FakeRuntime, "start", prune_and_start)
     scenario(tmp_path, play)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import struct
 from contextlib import asynccontextmanager
@@ -304,6 +305,19 @@ async def engine_over_tcp():
         group.start_soon(serve)
         yield f"tcp://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}", gone.cancel
         gone.cancel()
+
+
+async def test_a_process_that_the_engine_lost_track_of_does_not_keep_the_cgroup(lab):
+    wanted = task(docker_container())
+    await lab.runtime.ensure_sandbox(wanted)
+    groups = [path async for path in anyio.Path("/sys/fs/cgroup").glob(f"**/{wanted.task_id}")]
+    assert groups
+    async with await anyio.open_process(["sleep", "3600"]) as orphan:
+        for group in groups:
+            await (group / "cgroup.procs").write_text(str(orphan.pid))
+        await lab.runtime.remove_sandbox(wanted.arn, wanted.eni)
+        assert await orphan.wait() == -signal.SIGKILL
+    assert not [group for group in groups if await group.exists()]
 
 
 async def test_an_engine_behind_tcp_is_honoured_and_its_going_away_is_noticed(tmp_path):

@@ -107,13 +107,14 @@ class Wherry:
         self.port = free_port()
         self.env = clean_environment(**(FAST | environment))
         self.programs: list[Program] = []
+        self.agents_go_to: str | None = None
         self._ecs: Any = None
         home.mkdir(parents=True, exist_ok=True)
 
     def start(self, role: str, *options: str) -> Program:
         """Start `up`, `server` or `agent`, and do not wait."""
         arguments = [role, "--data-dir", str(self.data), "--region", self.region]
-        arguments += ["--server", self.url] if role == "agent" else ["--port", str(self.port)]
+        arguments += ["--server", self.agents_go_to or self.url] if role == "agent" else ["--port", str(self.port)]
         program = Program([*arguments, *options], self.env, self.home / f"{role}.log")
         self.programs.append(program)
         return program

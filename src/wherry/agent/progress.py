@@ -79,8 +79,17 @@ class View(Struct, frozen=True):
         return all(container.phase is Phase.STOPPED for container in self.containers)
 
 
-def learn(assignment: Assignment, observed: Iterable[Observed], *, busy: Collection[str] = ()) -> Assignment:
+def learn(
+    assignment: Assignment,
+    observed: Iterable[Observed],
+    *,
+    busy: Collection[str] = (),
+    unstarted: Collection[str] = (),
+) -> Assignment:
     """Remember what an observation tells; the same object if that is nothing new.
+
+    `unstarted` are containers that certainly have not been started: somebody who removes one, as a prune of the engine
+    does, costs the task nothing, for it can be created again.
 
     `busy` are the containers on which a step was in progress when the observation began: of those it proves nothing.
     Nor does absence once the end of the task is acknowledged: from then on the agent itself removes containers.
@@ -92,7 +101,9 @@ def learn(assignment: Assignment, observed: Iterable[Observed], *, busy: Collect
         if (one := seen.get(spec.name)) is not None:
             containers[spec.name] = _learn_present(before, one, busy=spec.name in busy)
         elif (before.runtime_id or assignment.adopted) and spec.name not in busy and assignment.told.stopped_at is None:
-            containers[spec.name] = _learn_absent(before, stopping=assignment.stopping)
+            again = spec.name in unstarted and not assignment.stopping
+            absent = replace(before, runtime_id=None) if again else _learn_absent(before, stopping=assignment.stopping)
+            containers[spec.name] = absent
     return assignment if containers == assignment.containers else replace(assignment, containers=containers)
 
 

@@ -20,6 +20,7 @@ from wherry.agent.memory import Assignment, Told
 from wherry.agent.progress import View
 from wherry.agent.runner import Runner, Surroundings
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
+from wherry.agent.runtime.together import together
 from wherry.model.payload import ManifestTask, PayloadTask
 from wherry.model.task import DesiredStatus
 
@@ -161,14 +162,19 @@ class Roster:
                 await anyio.sleep(backoff.pause())
                 self._manifest_came.set()
 
+    async def _remove(self, runtime_id: str) -> None:
+        await self._around.runtime.stop(runtime_id, timeout=self._stop_timeout)
+        await self._around.runtime.remove(runtime_id)
+
     async def _clear(self, manifest: Collection[str]) -> None:
         """Remove what nobody knows; asked again before each act, for a payload may have come meanwhile."""
         runtime = self._around.runtime
+        unknown = []
         for container in await runtime.containers():
             if container.task_arn not in manifest and container.task_arn not in self._runners:
                 log.warning("leftover_container", task=container.task_arn, container=container.name)
-                await runtime.stop(container.runtime_id, timeout=self._stop_timeout)
-                await runtime.remove(container.runtime_id)
+                unknown.append(container.runtime_id)
+        await together(self._remove, unknown)
         listed = {arn.rsplit("/", 1)[-1] for arn in manifest}
         for task_id in await runtime.sandboxes():
             known = listed | {arn.rsplit("/", 1)[-1] for arn in self._runners}

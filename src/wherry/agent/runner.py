@@ -22,7 +22,13 @@ from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.progress import View
 from wherry.agent.reports import Report
-from wherry.agent.runtime.base import PullBehavior, Runtime, RuntimeFault, RuntimeUnavailableError
+from wherry.agent.runtime.base import (
+    ContainerGoneError,
+    PullBehavior,
+    Runtime,
+    RuntimeFault,
+    RuntimeUnavailableError,
+)
 from wherry.agent.spec import ContainerSpec, Struct
 from wherry.agent.steps import Plan, Step
 from wherry.model.ids import Entropy
@@ -69,6 +75,7 @@ class Runner:
         self._doing: dict[str, _Doing] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._sandboxed = False
+        self._unstarted: set[str] = set()
 
     def wake(self) -> None:
         """Have another look soon."""
@@ -108,7 +115,7 @@ class Runner:
         observed = await around.runtime.containers_of(self.assignment.spec)
         # What was done meanwhile may not show in the observation: it counts as in progress until the next one.
         busy |= frozenset(self._doing)
-        self._remember(progress.learn(self.assignment, observed, busy=busy))
+        self._remember(progress.learn(self.assignment, observed, busy=busy, unstarted=self._unstarted))
         named = frozenset(container.name for container in self.assignment.spec.containers)
         view = progress.look(self.assignment, observed, busy=busy & named)
         now = around.clock()
@@ -181,8 +188,9 @@ class Runner:
                 await self._pull(container)
             case steps.CreateContainer(container=container):
                 await runtime.create(self.assignment.spec, container)
-            case steps.StartContainer(runtime_id=runtime_id):
-                await runtime.start(runtime_id)
+                self._unstarted.add(container.name)
+            case steps.StartContainer(name=name, runtime_id=runtime_id):
+                await self._start(name, runtime_id)
             case steps.StopContainer(runtime_id=runtime_id, timeout=timeout):
                 await runtime.stop(runtime_id, timeout=timeout)
             case steps.Tell(report=report):
@@ -196,6 +204,18 @@ class Runner:
                 self._remember(replace(self.assignment, finished_at=self._around.clock()))
             case _:
                 assert_never(step)
+
+    async def _start(self, name: str, runtime_id: str) -> None:
+        """Start a container; the next look finds out that one has gone which was never started."""
+        is_first = name in self._unstarted
+        # From here on nobody can be certain, unless the engine says that there was nothing to start.
+        self._unstarted.discard(name)
+        try:
+            await self._around.runtime.start(runtime_id)
+        except ContainerGoneError:
+            if not is_first:
+                raise
+            self._unstarted.add(name)
 
     async def _pull(self, container: ContainerSpec) -> None:
         clock = self._around.clock

@@ -12,10 +12,9 @@ import anyio
 import anyio.to_thread
 import msgspec
 from anyio.abc import TaskStatus
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from wherry import __version__
@@ -79,8 +78,11 @@ def _gateway(ctx: Context, trust: Trust) -> Gateway:
     )
 
 
-def application(ctx: Context, gateway: Gateway, trust: Trust) -> Starlette:
-    """Put the AWS endpoint, the agents' two channels and the health check under one roof."""
+def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
+    """Put the AWS endpoint, the agents' two channels and the health check under one roof.
+
+    A router alone: the middlewares of an application would cost every call, and the gateway answers all errors itself.
+    """
 
     async def health(request: Request) -> JSONResponse:
         try:
@@ -96,7 +98,7 @@ def application(ctx: Context, gateway: Gateway, trust: Trust) -> Starlette:
     async def telemetry(channel: Channel, instance_arn: str) -> None:
         await tcs.serve(ctx, channel, instance_arn)
 
-    return Starlette(
+    return Router(
         routes=[
             *gateway.routes(),
             Route("/health", health),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -43,6 +44,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
         return self.strict or not is_loopback(self.listen)
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether `host` can only be this machine: `localhost`, a name under it, or a loopback address."""
     name = host.lower().rstrip(".")

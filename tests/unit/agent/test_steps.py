@@ -14,6 +14,7 @@ from wherry.agent.memory import Assignment
 from wherry.agent.progress import Phase
 from wherry.agent.runtime.base import ContainerState, Health
 from wherry.agent.spec import Condition, HealthCheck, TaskSpec
+from wherry.model.task import DesiredStatus
 
 ROUNDS = 200
 CHECK = HealthCheck(command=("CMD", "true"))
@@ -253,6 +254,20 @@ def test_an_observation_proves_nothing_about_a_container_that_is_being_worked_on
 
     assert progress.learn(assignment, [], busy={"a"}) is assignment
     assert progress.learn(assignment, []).memory("a").fault == progress.VANISHED
+
+
+def test_a_container_that_was_removed_before_its_start_is_created_again() -> None:
+    known = Assignment(spec=a_task(a_container("a")))
+    memory = replace(known.memory("a"), pulled=True, runtime_id="id-a")
+    known = replace(known, containers={"a": memory})
+
+    again = progress.learn(known, [], unstarted={"a"})
+    plan = steps.next_steps(progress.look(again, []), now=0, sandboxed=True)
+
+    assert again.memory("a") == replace(memory, runtime_id=None)
+    assert plan.steps == (steps.CreateContainer(container=known.spec.containers[0]),)
+    stopping = replace(known, desired=DesiredStatus.STOPPED)
+    assert progress.learn(stopping, [], unstarted={"a"}) == stopping
 
 
 def test_containers_are_kept_for_the_cleanup_wait_and_the_address_is_not() -> None:

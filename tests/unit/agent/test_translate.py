@@ -91,6 +91,15 @@ def test_an_exit_code_is_only_told_of_what_has_exited(status, state):
     assert found.exit_code == (7 if state is ContainerState.EXITED else None)
 
 
+@pytest.mark.parametrize("status", ["removing", "dead"])
+def test_what_is_removed_before_it_was_started_counts_as_gone(status):
+    never = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"}
+    once = {"StartedAt": "2026-01-02T03:04:05.1Z", "FinishedAt": "2026-01-02T03:04:05.2Z"}
+    assert translate.vanishes(inspected(Status=status, **never))
+    assert not translate.vanishes(inspected(Status=status, **once))
+    assert not translate.vanishes(inspected(Status="created", **never))
+
+
 def test_a_life_shorter_than_the_engines_bookkeeping_does_not_end_before_it_began():
     state = {"Status": "exited", "StartedAt": "2026-01-02T03:04:05.2Z", "FinishedAt": "2026-01-02T03:04:05.1Z"}
     found = translate.observed(inspected(**state), digest=None)

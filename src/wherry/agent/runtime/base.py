@@ -41,6 +41,14 @@ class RuntimeFault(Exception):  # noqa: N818 - a fault of the task, not an error
         self.message = message
 
 
+class ContainerGoneError(RuntimeFault):
+    """The container is not there any more, and was not started by this call."""
+
+    def __init__(self, runtime_id: str) -> None:
+        """Take the id under which it was known."""
+        super().__init__("CannotStartContainerError", f"No such container: {runtime_id}")
+
+
 class RuntimeUnavailableError(Exception):
     """The engine does not answer: nothing is known, nothing was decided; try again later."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ import msgspec
 from wherry.agent.runtime import translate
 from wherry.agent.runtime.base import (
     Capacity,
+    ContainerGoneError,
     Image,
     Observed,
     PullBehavior,
@@ -51,6 +53,10 @@ class _Host(msgspec.Struct, frozen=True, kw_only=True):
     paused: frozenset[str]
     namespace: NamespaceSandbox
     pause: PauseSandbox
+
+
+_GONE = re.compile("No such container|marked for removal")
+"""What the engine says when it is asked to start what is gone, or about to be."""
 
 
 class DockerRuntime:
@@ -166,15 +172,16 @@ class DockerRuntime:
                 if error.status != 409:
                     raise _fault("CannotCreateContainerError", error) from error
             # Created before, or by a create of ours that is still under way, such as one that outlived its agent.
-            if (existing := await self._inspect(name)) is not None:
+            existing = await self._inspect(name)
+            if existing is not None and not translate.vanishes(existing):
                 return self._own(existing, task)
             await anyio.sleep(0.05)
 
     async def start(self, runtime_id: str) -> None:
         """Start a created container. One that has already run is not run again, nor one that failed to start."""
         inspected = await self._inspect(runtime_id)
-        if inspected is None:
-            raise RuntimeFault("CannotStartContainerError", f"No such container: {runtime_id}")
+        if inspected is None or translate.vanishes(inspected):
+            raise ContainerGoneError(runtime_id)
         state = inspected["State"]
         if state["Status"] != "created":
             return
@@ -187,6 +194,8 @@ class DockerRuntime:
             async with self._starts:
                 await self._engine.call("POST", f"containers/{runtime_id}/start")
         except EngineError as error:
+            if error.status in {404, 409} and _GONE.search(error.message):
+                raise ContainerGoneError(runtime_id) from error
             raise _fault("CannotStartContainerError", error) from error
 
     async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109  the container's, not the call's
@@ -360,7 +369,7 @@ class DockerRuntime:
         async def look(container: str) -> None:
             async with self._reads:
                 inspected = await self._inspect(container)
-                if inspected is not None and self._is_own(inspected):
+                if inspected is not None and self._is_own(inspected) and not translate.vanishes(inspected):
                     found.append(translate.observed(inspected, digest=await self._digest(inspected)))
 
         await together(look, containers)

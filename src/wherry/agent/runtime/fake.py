@@ -22,6 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from wherry.agent.runtime.base import (
     Capacity,
+    ContainerGoneError,
     ContainerState,
     Health,
     Image,
@@ -288,7 +289,7 @@ class FakeRuntime:
         engine = await self._reach()
         container = engine.containers.get(runtime_id)
         if container is None:
-            raise RuntimeFault("CannotStartContainerError", f"No such container: {runtime_id}")
+            raise ContainerGoneError(runtime_id)
         if container.state is not ContainerState.CREATED:
             return
         await anyio.sleep(container.script.start_seconds)

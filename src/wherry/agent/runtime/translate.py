@@ -139,6 +139,12 @@ def _healthcheck(check: HealthCheck | None) -> dict[str, Any]:
     }
 
 
+def vanishes(inspected: Mapping[str, Any]) -> bool:
+    """Say whether a container is being removed by somebody without ever having been started: it counts as gone."""
+    state = inspected["State"]
+    return state["Status"] in {"removing", "dead"} and epoch(state["StartedAt"]) is None
+
+
 def observed(inspected: Mapping[str, Any], *, digest: str | None) -> Observed:
     """Read the answer of GET /containers/{id}/json."""
     state, own = inspected["State"], inspected["Config"]["Labels"]

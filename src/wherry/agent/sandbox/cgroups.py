@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
@@ -23,6 +25,8 @@ ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
 MIN_SHARES, MAX_SHARES = 2, 262_144
 MIB = 1024 * 1024
+GRACE, GIVEN_UP = 25, 100
+"""Attempts to remove a cgroup, 20 ms apart, until what runs in it is killed, and until it is given up."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,16 +128,22 @@ async def ensure(hierarchy: Hierarchy, instance: str, task: TaskSpec) -> None:
 
 
 async def remove(hierarchy: Hierarchy, instance: str, task_id: str) -> None:
-    """Remove the task's cgroup in every controller; one with processes stays, and `listed` goes on naming it."""
+    """Remove the task's cgroup in every controller, whatever still runs in it; raises OSError if it will not go.
+
+    A container's process that the engine lost track of, because it died while it started it, ends here.
+    """
     if hierarchy.driver == "systemd" and _directories(hierarchy, instance, task_id):
         unit = names.slice_unit(instance, task_id)
         await _busctl([*_systemd("StopUnit"), "ss", unit, "fail"])
     # The kernel takes a moment to let go of a container that has just ended.
-    for _ in range(50):
+    for attempt in range(GIVEN_UP):
         left = [path for path in _directories(hierarchy, instance, task_id) if not _remove_tree(path)]
         if not left:
             return
+        if attempt >= GRACE:
+            _kill_processes(left)
         await anyio.sleep(0.02)
+    raise OSError(errno.EBUSY, f"processes stay in the cgroups of task {task_id}")
 
 
 def remove_empty(hierarchy: Hierarchy, instance: str) -> None:
@@ -205,6 +215,16 @@ def _remove_tree(path: Path) -> bool:
     except OSError as error:
         return error.errno == errno.ENOENT
     return True
+
+
+def _kill_processes(cgroups: Iterable[Path]) -> None:
+    """Kill what is in these cgroups and below them."""
+    for cgroup in cgroups:
+        for directory, _, _ in os.walk(cgroup):
+            with contextlib.suppress(OSError):
+                for pid in Path(directory, "cgroup.procs").read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
 
 
 def _systemd(method: str) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import FieldInfo, fields
 
 from wherry.model.base import Value
 from wherry.model.taskdef import ContainerDefinition, TaskDefinition
@@ -33,13 +35,19 @@ def _container(container: ContainerDefinition) -> dict[str, Any]:
 def _members(value: Value, without: frozenset[str] = frozenset()) -> dict[str, Any]:
     """All members that are not None, with their defaults filled in; an empty collection only if it was given."""
     shown: dict[str, Any] = {}
-    for field in msgspec.structs.fields(value):
+    for field in _fields(type(value)):
         if field.name in without or (member := getattr(value, field.name)) is None:
             continue
         is_absent = member in ((), {}) and field.default is not None and field.name not in _ALWAYS
         if not is_absent:
             shown[field.encode_name] = _shown(member)
     return shown
+
+
+@cache
+def _fields(type_: type[Value]) -> tuple[FieldInfo, ...]:
+    """Read a type's fields once: it means evaluating its annotations."""
+    return fields(type_)
 
 
 def _shown(member: Any) -> Any:

@@ -1,0 +1,1 @@
+"""A real load on real containers while things break at random moments; what must hold all the same."""

@@ -1,0 +1,146 @@
+"""The stage: an engine, a control plane on a small disk, an agent behind a link, a neighbour and a bystander."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.e2e import pictures
+from tests.e2e.chaos.engine import OwnEngine, own_engine
+from tests.e2e.chaos.link import Link
+from tests.e2e.lab import Cluster, Program, Wherry, a_wherry, eventually
+from tests.e2e.pictures import web
+
+DISK_MIB = 48
+LIKE_OURS = "ecs-lives-1-main-0123456789abcdef"
+"""A container's name as an agent gives them, taken by somebody else."""
+ENVIRONMENT = {
+    "WHERRY_HEARTBEAT": "1",
+    "WHERRY_CPU": "65536",
+    "WHERRY_MEMORY": "131072",
+    "WHERRY_SWEEP": "5",
+    "WHERRY_START_BACKOFF_MAXIMUM": "4",
+}
+
+
+class Scene:
+    """Everything that faults are done to."""
+
+    def __init__(self, disk: Path, engine: OwnEngine, wherry: Wherry, neighbour: Wherry) -> None:
+        self.disk = disk
+        self.engine = engine
+        self.wherry = wherry
+        self.link = Link(wherry.port)
+        wherry.env["WHERRY_ADVERTISE_URL"] = wherry.agents_go_to = self.link.url
+        self.programs: dict[str, Program] = {}
+        self.descriptors: dict[int, int] = {}
+        self.start("server", "agent")
+        self.cluster = Cluster(wherry)
+        self._bystander = engine.docker("run", "--detach", "--network=none", f"--name={LIKE_OURS}", pictures.BARE)
+        neighbour.up()
+        self._neighbours = Cluster(neighbour)
+        self._neighbours.serve("web", self._neighbours.register("web", web()), 1)
+        self._neighbours.stable("web")
+        self._others = self._lives_of_others()
+
+    def start(self, *roles: str) -> None:
+        """Start what does not run, and wait until the agent has joined."""
+        for role in roles:
+            self.programs[role] = self.wherry.start(role)
+        eventually("the agent to join", self._joined)
+        for program in self.programs.values():
+            pid = program.process.pid
+            self.descriptors.setdefault(pid, _descriptors(pid))
+
+    def kill(self, *roles: str) -> None:
+        for role in roles:
+            self.programs[role].kill()
+
+    def fill(self) -> None:
+        """Leave no byte on the disk of the data directory."""
+        subprocess.run(["dd", "if=/dev/zero", f"of={self.disk}/ballast", "bs=4k"], check=False, capture_output=True)
+
+    def free(self) -> None:
+        (self.disk / "ballast").unlink()
+
+    def others_are_untouched(self) -> Iterator[str]:
+        """Tell what has happened to containers of others."""
+        now = self._lives_of_others()
+        for container, life in self._others.items():
+            if now.get(container) != life:
+                yield f"the container {container} of somebody else was {life}, is {now.get(container)}"
+
+    def left_over(self) -> Iterator[str]:
+        """Tell what is left on the host though no task is left."""
+        for kind, things in self.wherry.remains().items():
+            # The agent's own group stays as long as the agent; those of tasks are in it.
+            left = [str(one) for thing in things for one in Path(thing).glob("*/")] if kind == "cgroups" else things
+            if left:
+                yield f"{kind} are left: {left}"
+        interfaces = self.wherry.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+        if interfaces:
+            yield f"addresses are left: {[one['PrivateIpAddress'] for one in interfaces]}"
+        if unfinished := _unfinished(self.wherry.data / "agent"):
+            yield f"{unfinished} assignments are left in the agent's journal"
+        for role, program in self.programs.items():
+            before, now = self.descriptors[program.process.pid], _descriptors(program.process.pid)
+            if now > before + 12:
+                yield f"the {role} began with {before} file descriptors and has {now}"
+
+    def _joined(self) -> bool:
+        for program in self.programs.values():
+            assert program.alive, program.said()[-4000:]
+        return self.wherry.joined()
+
+    def _lives_of_others(self) -> dict[str, str]:
+        own = f"wherry.instance={self.wherry.instance}"
+        every = set(self.engine.docker("ps", "-aq").stdout.split())
+        ours = set(self.engine.docker("ps", "-aq", f"--filter=label={own}").stdout.split())
+        shown = "{{.Id}} {{.State.Status}} {{.State.StartedAt}} {{.RestartCount}}"
+        lines = self.engine.docker("inspect", f"--format={shown}", *sorted(every - ours)).stdout.splitlines()
+        return dict(line.split(" ", 1) for line in lines)
+
+
+def _unfinished(folder: Path) -> int:
+    """Count what the agent has not finished, in a copy of its journal: it lets nobody else at the file."""
+    with tempfile.TemporaryDirectory() as copies:
+        for part in folder.glob("*.db*"):
+            shutil.copy(part, copies)
+        (journal,) = Path(copies).glob("*.db")
+        with contextlib.closing(sqlite3.connect(journal)) as connection:
+            ((count,),) = connection.execute("SELECT count(*) FROM assignment WHERE finished_at IS NULL")
+    return int(count)
+
+
+def _descriptors(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+@contextlib.contextmanager
+def a_scene(home: Path, *, sandbox: str) -> Iterator[Scene]:
+    """Set everything up, and take everything down."""
+    disk = home / "disk"
+    disk.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", disk], check=True)
+    try:
+        with own_engine() as engine:
+            pictures.build()
+            environment = ENVIRONMENT | {"WHERRY_SANDBOX": sandbox}
+            with (
+                a_wherry(home, **environment) as wherry,
+                a_wherry(home / "neighbour", WHERRY_VPC_CIDR="10.77.0.0/16") as neighbour,
+            ):
+                wherry.data = disk / "data"
+                scene = Scene(disk, engine, wherry, neighbour)
+                try:
+                    yield scene
+                finally:
+                    (disk / "ballast").unlink(missing_ok=True)
+                    scene.link.close()
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=False)
