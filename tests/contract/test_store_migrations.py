@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from tests import first_release
 from tests.builders import an_instance
 from tests.sums import sums_as_kept, sums_as_they_should_be
 from tests.world import World
@@ -16,15 +17,6 @@ from wherry.store import Store
 from wherry.store.errors import NewerSchema
 from wherry.store.migrate import migrate
 from wherry.store.tables import SCHEMA
-
-FIRST_RELEASE = (
-    "DROP TABLE reserved",
-    "DROP INDEX ix_tasks_cluster_arn_desired_status_task_arn",
-    "DROP INDEX ix_services_cluster_arn_status_service_arn",
-    "CREATE INDEX ix_tasks_cluster_arn_desired_status ON tasks (cluster_arn, desired_status)",
-    "CREATE INDEX ix_services_cluster_arn_status ON services (cluster_arn, status)",
-)
-"""What makes a database of today one of the first release."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -96,9 +88,7 @@ async def test_a_database_of_the_first_release_gets_the_sums_of_what_is_in_it(en
         kept = await store.read(sums_as_kept)
     assert len(kept) > 3
     with engine.begin() as connection:
-        for statement in FIRST_RELEASE:
-            connection.exec_driver_sql(statement)
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        first_release.go_back(connection.exec_driver_sql)
 
     async with Store.open(url) as store:
         assert await store.read(sums_as_kept) == kept

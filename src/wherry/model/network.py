@@ -6,6 +6,7 @@ Addresses are strings; the arithmetic is the standard library's `ipaddress`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
 from wherry.model.base import Entity, Tag, Value
@@ -40,7 +41,7 @@ class Subnet(Entity, frozen=True):
     @property
     def gateway_cidr(self) -> str:
         """The router's address with the prefix length, "172.31.0.1/20"."""
-        network = IPv4Network(self.cidr_block)
+        network = _network(self.cidr_block)
         return f"{network[1]}/{network.prefixlen}"
 
 
@@ -87,14 +88,18 @@ class NetworkInterface(Entity, frozen=True):
     created_at: float = 0
 
 
+_network = lru_cache(maxsize=1024)(IPv4Network)
+"""Subnets are few and asked about with every task."""
+
+
 def usable_addresses(cidr_block: str) -> int:
     """Count the addresses of a subnet that interfaces can have."""
-    return max(IPv4Network(cidr_block).num_addresses - RESERVED_ADDRESSES - 1, 0)
+    return max(_network(cidr_block).num_addresses - RESERVED_ADDRESSES - 1, 0)
 
 
 def address_after(cidr_block: str, address: str) -> int:
     """Tell where the search for the next free address begins once `address` has been given out."""
-    return int(IPv4Address(address)) - int(IPv4Network(cidr_block).network_address) - RESERVED_ADDRESSES + 1
+    return int(IPv4Address(address)) - int(_network(cidr_block).network_address) - RESERVED_ADDRESSES + 1
 
 
 def private_dns_name(address: str, region: str) -> str:
@@ -115,7 +120,7 @@ def free_address(cidr_block: str, is_taken: Callable[[str], bool], *, start: int
     The search begins `start` addresses into the subnet and wraps, so that an address that was just given back rests
     before it is used again.
     """
-    network = IPv4Network(cidr_block)
+    network = _network(cidr_block)
     usable = usable_addresses(cidr_block)
     base = int(network.network_address) + RESERVED_ADDRESSES
     for offset in range(usable):

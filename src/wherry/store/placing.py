@@ -106,12 +106,22 @@ def apply(tx: Tx, decisions: Iterable[Placed], *, now: float, entropy: Entropy) 
         task, host = tx.get(Task, decision.task_arn), hosts.get(decision.instance_arn)
         if task is None or host is None or host.instance_arn not in active or not waits(task):
             continue
-        if refusal(_need(task, None), host) is not None or (address := _take_address(tx, decision.subnet_id)) is None:
-            continue
-        hosts[host.instance_arn] = _less(host, task)
-        interface = _interface(tx, task, decision, address, now=now, entropy=entropy)
-        placed.append(tx.put(_with_host(task, decision, interface, now=now)))
-    return placed
+        if refusal(_need(task, None), host) is None:
+            hosts[host.instance_arn] = _less(host, task)
+            placed.append(place(tx, task, decision, now=now, entropy=entropy))
+    return [task for task in placed if not waits(task)]
+
+
+def place(tx: Tx, task: Task, decision: Placed, *, now: float, entropy: Entropy) -> Task:
+    """Write a task with its host and its interface, or waiting if its subnet has no address any more.
+
+    For a decision that was made in this very transaction; the task need not be stored yet.
+    """
+    address = _take_address(tx, decision.subnet_id)
+    if address is None:
+        return task if task.version else tx.put(task)
+    interface = _interface(tx, task, decision, address, now=now, entropy=entropy)
+    return tx.put(_with_host(task, decision, interface, now=now))
 
 
 def _take_address(tx: Tx, subnet_id: str) -> str | None:

@@ -49,6 +49,7 @@ class TableStatements(Generic[E]):
         }
         self._found: dict[Shape, str] = {}
         self._counted: dict[Shape, str] = {}
+        self._tallied: dict[Shape, str] = {}
         key, version = described.c[table.key], described.c.version
         this_version = sa.and_(key == sa.bindparam("this_key"), version == sa.bindparam("this_version"))
         insert = postgresql.insert(described) if self._postgres else sqlite.insert(described)
@@ -90,6 +91,15 @@ class TableStatements(Generic[E]):
         if statement is None:
             question = sa.select(sa.func.count()).select_from(self._described).where(*self._conditions(shape))
             statement = self._counted[shape] = self._compile(question)
+        return statement
+
+    def tally(self, shape: Shape) -> str:
+        """Compile the question for how many match, grouped by the columns of the order."""
+        statement = self._tallied.get(shape)
+        if statement is None:
+            groups = [self._described.c[name] for name in shape.order]
+            question = sa.select(*groups, sa.func.count()).where(*self._conditions(shape)).group_by(*groups)
+            statement = self._tallied[shape] = self._compile(question)
         return statement
 
     def parameters(self, equals: Mapping[str, Filter]) -> tuple[tuple[tuple[str, str], ...], dict[str, Any]]:

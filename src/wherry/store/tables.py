@@ -83,7 +83,7 @@ TABLES: tuple[Table[Any], ...] = (
         ),
         indexes=(
             ("cluster_arn", "desired_status", "task_arn"),
-            ("service_arn", "last_status"),
+            ("service_arn", "last_status", "service_revision_arn"),
             ("service_arn", "counted"),
             ("container_instance_arn", "last_status"),
             ("started_by",),

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from wherry.model.base import Entity
 from wherry.model.reserved import Reserved, Share
 from wherry.store.database import Connection
 from wherry.store.errors import Conflict
@@ -21,19 +22,25 @@ class Tx:
     In a `Store.read` it is a snapshot: `put`, `delete` and `ring` raise `TypeError`.
     """
 
-    __slots__ = ("_execute", "_statements", "_writable", "dirty")
+    __slots__ = ("_execute", "_known", "_statements", "_writable", "dirty")
 
     def __init__(self, connection: Connection, statements: Statements, *, writable: bool) -> None:
         self._execute = connection.execute
         self._statements = statements
         self._writable = writable
         self.dirty: set[Key] = set()
+        # Nobody else writes meanwhile and entities do not change: what was read or written need not be read again.
+        self._known: dict[tuple[type[Entity], str], Any] = {}
 
     def get(self, type_: type[E], key: str) -> E | None:
         """Read the entity with that key."""
-        sql = self._statements.of(type_)
-        row = self._execute(sql.get, {"this_key": key}).fetchone()
-        return None if row is None else sql.decode(row[0])
+        place = (type_, key)
+        if place not in self._known:
+            sql = self._statements.of(type_)
+            row = self._execute(sql.get, {"this_key": key}).fetchone()
+            self._known[place] = None if row is None else sql.decode(row[0])
+        found: E | None = self._known[place]
+        return found
 
     def find(
         self,
@@ -63,7 +70,9 @@ class Tx:
         if limit is not None:
             values["at_most"] = limit
         shape = Shape(filters, ordered, descending, after is not None, limit is not None)
-        return [sql.decode(body) for (body,) in self._execute(sql.find(shape), values).fetchall()]
+        found = [sql.decode(body) for (body,) in self._execute(sql.find(shape), values).fetchall()]
+        self._known.update(((type_, sql.key_of(entity)), entity) for entity in found)
+        return found
 
     def count(self, type_: type[E], /, **equals: Filter) -> int:
         """Count the entities that `find` with the same filters would read."""
@@ -71,6 +80,13 @@ class Tx:
         filters, values = sql.parameters(equals)
         row = self._execute(sql.count(Shape(filters)), values).fetchone()
         return 0 if row is None else int(row[0])
+
+    def tally(self, type_: type[E], by: tuple[str, ...], /, **equals: Filter) -> dict[tuple[Any, ...], int]:
+        """Count the entities that `find` would read, by the values of the columns named in `by`."""
+        sql = self._statements.of(type_)
+        filters, values = sql.parameters(equals)
+        rows = self._execute(sql.tally(Shape(filters, order=by)), values).fetchall()
+        return {tuple(group): int(number) for *group, number in rows}
 
     def put(self, entity: E) -> E:
         """Write an entity, a new one (version 0) or a later state of the stored one, and return it as stored.
@@ -90,6 +106,7 @@ class Tx:
             cursor = self._execute(sql.update, values)
         if cursor.rowcount != 1:
             raise Conflict(f"{sql.table.name} {sql.key_of(entity)} is not at version {entity.version} any more.")
+        self._known[type(entity), sql.key_of(entity)] = written
         self.dirty.update(sql.table.marks(written))
         if sql.table.shares is not None:
             self._settle(before, sql.table.shares(written))
@@ -103,6 +120,7 @@ class Tx:
         cursor = self._execute(sql.delete, {"this_key": sql.key_of(entity), "this_version": entity.version})
         if cursor.rowcount != 1:
             raise Conflict(f"{sql.table.name} {sql.key_of(entity)} is not at version {entity.version} any more.")
+        self._known[type(entity), sql.key_of(entity)] = None
         self.dirty.update(sql.table.marks(entity))
         self._settle(before, ())
 

@@ -6,6 +6,7 @@ Transaction functions only; the session in `wherry.api.acs.session` decides when
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import msgspec
 
@@ -85,10 +86,13 @@ def forget_connections(tx: Tx, now: float) -> None:
         tx.put(msgspec.structs.replace(instance, agent_connected=False, agent_disconnected_at=now))
 
 
-def assignments(tx: Tx, instance_arn: str) -> list[Assignment]:
-    """List the tasks of the instance that are not over."""
-    alive = [status for status in TaskStatus if status is not TaskStatus.STOPPED]
-    found = tx.find(Task, container_instance_arn=instance_arn, last_status=alive)
+def assignments(tx: Tx, instance_arn: str, among: Collection[str] | None = None) -> list[Assignment]:
+    """List the tasks of the instance that are not over, all of them or those that are `among` some ARNs."""
+    if among is None:
+        found = tx.find(Task, container_instance_arn=instance_arn, last_status=placing.ALIVE)
+    else:
+        named = tx.find(Task, task_arn=among)
+        found = [task for task in named if task.container_instance_arn == instance_arn and not task.is_stopped]
     return [Assignment(task.task_arn, task.desired_status) for task in found]
 
 

@@ -50,6 +50,8 @@ class Session:
         self._dirty = anyio.Event()
         self._acknowledged: dict[str, DesiredStatus] = {}
         self._in_flight: dict[str, _Sent] = {}
+        self._awaited: set[Assignment] = set()
+        self._changed: set[str] = set()
         self._heartbeat_answered_at = anyio.current_time()
 
     async def run(self) -> None:
@@ -88,6 +90,7 @@ class Session:
 
     def _on_bell(self, keys: Iterable[tuple[str, str]]) -> None:
         if ("instance", self._instance_arn) in keys:
+            self._changed.update(name for kind, name in keys if kind == "task")
             self._dirty.set()
 
     async def _send(self, message: Message) -> None:
@@ -109,16 +112,25 @@ class Session:
         )
 
     async def _push(self, connection: int) -> None:
-        """Send what the agent has not acknowledged, whenever there may be something."""
+        """Send what the agent has not acknowledged: of what changed at once, of everything with each sweep."""
+        sweep = self._ctx.settings.timing.sweep
+        swept_at = -math.inf
         while True:
             self._dirty = anyio.Event()
             await self._hold(connection)
             self._forget_unanswered()
-            current = await self._ctx.store.read(rows.assignments, self._instance_arn)
-            arns = {assignment.task_arn for assignment in current}
-            self._acknowledged = {arn: status for arn, status in self._acknowledged.items() if arn in arns}
+            changed, self._changed = self._changed, set()
+            if anyio.current_time() >= swept_at + sweep:
+                swept_at = anyio.current_time()
+                current = await self._ctx.store.read(rows.assignments, self._instance_arn)
+                gone = self._acknowledged.keys() - {assignment.task_arn for assignment in current}
+            else:
+                current = await self._ctx.store.read(rows.assignments, self._instance_arn, changed)
+                gone = changed - {assignment.task_arn for assignment in current}
+            for task_arn in gone:
+                self._acknowledged.pop(task_arn, None)
             await self._send_tasks([a for a in current if self._news(a)])
-            with anyio.move_on_after(self._ctx.settings.timing.sweep):
+            with anyio.move_on_at(swept_at + sweep):
                 await self._dirty.wait()
 
     async def _hold(self, connection: int) -> None:
@@ -131,13 +143,24 @@ class Session:
             await self._ctx.store.write(rows.reconnect, self._instance_arn, connection)
 
     def _news(self, assignment: Assignment) -> bool:
-        in_flight = any(assignment in sent.tasks for sent in self._in_flight.values())
-        return not in_flight and self._acknowledged.get(assignment.task_arn) is not assignment.desired_status
+        return (
+            assignment not in self._awaited
+            and self._acknowledged.get(assignment.task_arn) is not assignment.desired_status
+        )
 
     def _forget_unanswered(self) -> None:
         """Let what was not acknowledged for a while be sent again."""
         oldest = anyio.current_time() - self._ctx.settings.timing.sweep
-        self._in_flight = {key: sent for key, sent in self._in_flight.items() if sent.at > oldest}
+        for message_id in [key for key, sent in self._in_flight.items() if sent.at <= oldest]:
+            self._answered(message_id)
+
+    def _answered(self, message_id: str) -> tuple[Assignment, ...]:
+        """Stop waiting for the answer to a message; returns what it assigned, nothing if there is none to wait for."""
+        sent = self._in_flight.pop(message_id, None)
+        if sent is None:
+            return ()
+        self._awaited.difference_update(sent.tasks)
+        return sent.tasks
 
     async def _send_tasks(self, news: list[Assignment]) -> None:
         ctx = self._ctx
@@ -156,6 +179,7 @@ class Session:
             )
             sent = tuple(Assignment(task.arn, DesiredStatus(task.desired_status)) for task in translated)
             self._in_flight[message.message_id] = _Sent(sent, anyio.current_time())
+            self._awaited.update(sent)
             await self._send(message)
 
     async def _heartbeats(self) -> None:
@@ -190,10 +214,9 @@ class Session:
             case payload.AckRequest():
                 await self._on_ack(message.message_id)
             case payload.NackRequest():
-                sent = self._in_flight.pop(message.message_id, None)
-                if sent is not None:
-                    arns = [a.task_arn for a in sent.tasks]
-                    self._acknowledged |= {a.task_arn: a.desired_status for a in sent.tasks}
+                if refused := self._answered(message.message_id):
+                    arns = [a.task_arn for a in refused]
+                    self._acknowledged |= {a.task_arn: a.desired_status for a in refused}
                     log.warning("agent_refused_tasks", instance=self._instance_arn, reason=message.reason, tasks=arns)
                     await ctx.store.write(rows.refused, self._instance_arn, arns, message.reason, ctx.clock())
             case payload.HeartbeatAckRequest():
@@ -205,11 +228,9 @@ class Session:
                 log.debug("agent_message_ignored", instance=self._instance_arn, type=type(message).__name__)
 
     async def _on_ack(self, message_id: str) -> None:
-        sent = self._in_flight.pop(message_id, None)
-        if sent is None:
-            return
-        self._acknowledged |= {a.task_arn: a.desired_status for a in sent.tasks}
-        stopping = [a.task_arn for a in sent.tasks if a.desired_status is DesiredStatus.STOPPED]
+        taken = self._answered(message_id)
+        self._acknowledged |= {a.task_arn: a.desired_status for a in taken}
+        stopping = [a.task_arn for a in taken if a.desired_status is DesiredStatus.STOPPED]
         if stopping:
             ctx = self._ctx
             await ctx.store.write(rows.stop_acknowledged, self._instance_arn, stopping, ctx.clock())

@@ -163,8 +163,9 @@ def _run(tx: Tx, order: Order, moment: Moment) -> Started:
     wanted = _new_tasks(order, definition, cluster, capacity, moment, platform_version=platform_version)
     decisions = placing.survey(tx, wanted).decide()
     placed = {d.task_arn: d for d in decisions if isinstance(d, Placed)}
-    born = [tx.put(task) for task in wanted if task.task_arn in placed]
-    placing.apply(tx, placed.values(), now=moment.now, entropy=moment.entropy)
+    born = [task for task in wanted if task.task_arn in placed]
+    for task in born:
+        placing.place(tx, task, placed[task.task_arn], now=moment.now, entropy=moment.entropy)
     if order.token and born:
         _remember(tx, key, order, born, until=moment.remembered_until)
     # The answer tells of tasks as they are made, PROVISIONING, though they have their hosts already.

@@ -30,6 +30,8 @@ EVENTS = 100
 """ECS shows the newest hundred."""
 
 PENDING = (TaskStatus.PROVISIONING, TaskStatus.PENDING, TaskStatus.ACTIVATING)
+Tally = Mapping[tuple[str | None, TaskStatus], int]
+"""How many tasks there are of a revision in a status."""
 
 
 class Counts(Value, frozen=True):
@@ -61,16 +63,13 @@ class Picture(Value, frozen=True):
 def picture(tx: Tx, service: Service) -> Picture:
     """Read what is shown of a service."""
     deployments = shown_deployments(tx, service)
+    tasks = _tally(tx, service)
     revisions = {d.service_revision_arn: tx.get(ServiceRevision, d.service_revision_arn) for d in deployments}
     return Picture(
         service=service,
-        total=Counts(
-            desired=service.desired_count,
-            running=tx.count(Task, service_arn=service.service_arn, last_status=TaskStatus.RUNNING),
-            pending=tx.count(Task, service_arn=service.service_arn, last_status=PENDING),
-        ),
+        total=structs.replace(_counts(tasks), desired=service.desired_count),
         deployments=tuple(deployments),
-        counts=count_tasks(tx, service, deployments),
+        counts=_count_tasks(service, deployments, tasks),
         revisions={arn: revision for arn, revision in revisions.items() if revision is not None},
         events=tuple(
             tx.find(
@@ -99,11 +98,15 @@ def count_tasks(tx: Tx, service: Service, deployments: Sequence[Deployment]) -> 
     Tasks belong to the newest deployment of their revision, as the scheduler sees it (`rollout.owners`). An overtaken
     deployment wants what it still has until the scheduler has said less.
     """
+    return _count_tasks(service, deployments, _tally(tx, service))
+
+
+def _count_tasks(service: Service, deployments: Sequence[Deployment], tasks: Tally) -> dict[str, Counts]:
     owners = rollout.owners(deployments)
     counts = {}
     for deployment in deployments:
         owns = owners[deployment.service_revision_arn] == deployment.deployment_id
-        found = count_revision(tx, service, deployment.service_revision_arn) if owns else Counts()
+        found = _counts(tasks, of=deployment.service_revision_arn) if owns else Counts()
         if deployment.status is DeploymentStatus.PRIMARY:
             desired = service.desired_count
         elif deployment.desired_count is not None:
@@ -116,11 +119,28 @@ def count_tasks(tx: Tx, service: Service, deployments: Sequence[Deployment]) -> 
 
 def count_revision(tx: Tx, service: Service, revision_arn: str) -> Counts:
     """Count the tasks that are made from a revision; how many are wanted is not asked here."""
+    return _counts(_tally(tx, service), of=revision_arn)
 
-    def count(*statuses: TaskStatus) -> int:
-        return tx.count(Task, service_arn=service.service_arn, service_revision_arn=revision_arn, last_status=statuses)
 
-    return Counts(running=count(TaskStatus.RUNNING), pending=count(*PENDING))
+def _tally(tx: Tx, service: Service) -> Tally:
+    """Count the tasks of a service that are not over, by revision and status."""
+    tally = tx.tally(
+        Task,
+        ("service_revision_arn", "last_status"),
+        service_arn=service.service_arn,
+        last_status=(TaskStatus.RUNNING, *PENDING),
+    )
+    return {(revision, TaskStatus(status)): number for (revision, status), number in tally.items()}
+
+
+def _counts(tasks: Tally, *, of: str | None = None) -> Counts:
+    """Sum up the tasks of one revision, or of all."""
+    running = pending = 0
+    for (revision, status), number in tasks.items():
+        if of is None or revision == of:
+            running += number if status is TaskStatus.RUNNING else 0
+            pending += number if status in PENDING else 0
+    return Counts(running=running, pending=pending)
 
 
 def view(seen: Picture, *, with_tags: bool = True) -> dict[str, Any]:

@@ -16,10 +16,11 @@ Share = tuple[str, int, int]
 
 
 def upgrade() -> None:
-    """Create the table and fill it; make the indexes of lists end with the key that they are sorted by."""
+    """Create the table and fill it; make indexes cover what lists are sorted by and counts asked for."""
     _sum_up()
     for table, columns in (
         ("tasks", ["cluster_arn", "desired_status", "task_arn"]),
+        ("tasks", ["service_arn", "last_status", "service_revision_arn"]),
         ("services", ["cluster_arn", "status", "service_arn"]),
     ):
         op.drop_index(f"ix_{table}_{'_'.join(columns[:2])}", table)
