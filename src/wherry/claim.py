@@ -7,8 +7,9 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 _POLL_SECONDS = 0.05
 
@@ -24,12 +25,20 @@ class ClaimedError(Exception):
 
 @contextmanager
 def claim(directory: Path, role: str) -> Iterator[None]:
-    """Hold the directory for `role` ("server" or "agent") until the end; raises `ClaimedError`.
+    """Hold the directory for `role` ("server" or "agent") until the end.
 
-    The lock is the kernel's: it ends with the process, however that ends.
+    The lock is the kernel's: it ends with the process, however that ends. Raises `ClaimedError`, and OSError for a
+    directory that cannot be written.
     """
+    with _take(directory, role) as file:
+        yield
+        file.truncate(0)
+
+
+def _take(directory: Path, role: str) -> TextIO:
     path = _path(directory, role)
-    with path.open("a+") as file:
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("a+"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -37,8 +46,8 @@ def claim(directory: Path, role: str) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        yield
-        file.truncate(0)
+        opened.pop_all()
+        return file
 
 
 def stop(directory: Path, role: str, *, patience: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from wherry import claim
@@ -20,12 +20,18 @@ class StartError(Exception):
 
 @contextmanager
 def claimed(directory: Path, role: str) -> Iterator[None]:
-    """Hold the data directory for `role`; raises `StartError` if another process does."""
-    try:
-        with claim.claim(directory, role):
-            yield
-    except claim.ClaimedError as error:
-        raise StartError(str(error), "Stop it first, or choose another directory with --data-dir.") from error
+    """Hold the data directory for `role`; raises `StartError` if another process does, or if it cannot be written."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(claim.claim(directory, role))
+        except claim.ClaimedError as error:
+            raise StartError(str(error), "Stop it first, or choose another directory with --data-dir.") from error
+        except OSError as error:
+            raise StartError(
+                f"The data directory {directory} cannot be written: {error.strerror}.",
+                "Make it writable, free some space, or choose another with --data-dir.",
+            ) from error
+        yield
 
 
 def prepare_directory(directory: Path) -> None:

@@ -47,6 +47,9 @@ _MEANING: dict[int, tuple[type[StoreError], str]] = {
 CACHE_KIB = 16 * 1024
 """Pages that a connection keeps in memory: as much as ten thousand tasks and their indexes come to."""
 
+SHARED_MEMORY = 32 * 1024
+"""Bytes by which the file of the memory that connections share grows (`-shm`)."""
+
 
 class SqliteConnection:
     """A connection in the driver's autocommit mode: every BEGIN is ours."""
@@ -120,8 +123,18 @@ class SqliteDatabase:
         code = getattr(cause, "sqlite_errorcode", None)
         if not isinstance(cause, sqlite3.Error) or code is None:
             return error
-        kind, sentence = _MEANING.get(code & 0xFF, (None, ""))
+        code &= 0xFF
+        if code == sqlite3.SQLITE_IOERR and self._is_out_of_space():
+            code = sqlite3.SQLITE_FULL
+        kind, sentence = _MEANING.get(code, (None, ""))
         return error if kind is None else kind(sentence.format(where=self._path or "in memory", cause=cause))
+
+    def _is_out_of_space(self) -> bool:
+        """Say whether the disk has no room for the memory that connections share, whose lack is an I/O error."""
+        if self._path is None:
+            return False
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize < SHARED_MEMORY
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
