@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from random import Random
 
+from tests import first_release
 from tests.e2e.chaos.ledger import Ledger
 from tests.e2e.chaos.link import State
 from tests.e2e.chaos.scene import Scene
@@ -37,6 +40,16 @@ class Faults:
     def kill_both(self, seconds: float) -> None:
         self._kill("server", "agent", seconds=seconds)
 
+    def go_back_a_version(self, seconds: float) -> None:
+        """Have a database of the previous schema under the control plane, as after an upgrade."""
+        self._scene.kill("server")
+        with closing(sqlite3.connect(self._scene.wherry.data / "wherry.db", isolation_level=None)) as connection:
+            connection.execute("BEGIN")
+            first_release.go_back(connection.execute)
+            connection.execute("COMMIT")
+        time.sleep(seconds)
+        self._scene.start("server")
+
     def kill_engine(self, seconds: float) -> None:
         self._scene.engine.kill()
         time.sleep(seconds)
@@ -60,9 +73,9 @@ class Faults:
         self._link(State.STUCK, seconds)
 
     def fill_disk(self, seconds: float) -> None:
-        self._scene.fill()
+        self._scene.disk.fill()
         time.sleep(seconds)
-        self._scene.free()
+        self._scene.disk.free()
 
     def prune(self, seconds: float) -> None:
         """Tidy up as people do, several times while tasks come and go."""
@@ -99,6 +112,7 @@ FAULTS: Mapping[str, Fault] = {
     "kill the control plane": Faults.kill_server,
     "kill the agent": Faults.kill_agent,
     "kill both": Faults.kill_both,
+    "upgrade the database": Faults.go_back_a_version,
     "kill the engine": Faults.kill_engine,
     "kill containers": Faults.kill_containers,
     "kill a pause container": Faults.kill_pause,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from tests.e2e import pictures
 from tests.e2e.chaos.engine import OwnEngine, own_engine
 from tests.e2e.chaos.link import Link
+from tests.e2e.disk import Disk, a_disk
 from tests.e2e.lab import Cluster, Program, Wherry, a_wherry, eventually
 from tests.e2e.pictures import web
 
@@ -31,7 +31,7 @@ ENVIRONMENT = {
 class Scene:
     """Everything that faults are done to."""
 
-    def __init__(self, disk: Path, engine: OwnEngine, wherry: Wherry, neighbour: Wherry) -> None:
+    def __init__(self, disk: Disk, engine: OwnEngine, wherry: Wherry, neighbour: Wherry) -> None:
         self.disk = disk
         self.engine = engine
         self.wherry = wherry
@@ -60,13 +60,6 @@ class Scene:
     def kill(self, *roles: str) -> None:
         for role in roles:
             self.programs[role].kill()
-
-    def fill(self) -> None:
-        """Leave no byte on the disk of the data directory."""
-        subprocess.run(["dd", "if=/dev/zero", f"of={self.disk}/ballast", "bs=4k"], check=False, capture_output=True)
-
-    def free(self) -> None:
-        (self.disk / "ballast").unlink()
 
     def others_are_untouched(self) -> Iterator[str]:
         """Tell what has happened to containers of others."""
@@ -124,23 +117,17 @@ def _descriptors(pid: int) -> int:
 @contextlib.contextmanager
 def a_scene(home: Path, *, sandbox: str) -> Iterator[Scene]:
     """Set everything up, and take everything down."""
-    disk = home / "disk"
-    disk.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", disk], check=True)
-    try:
-        with own_engine() as engine:
-            pictures.build()
-            environment = ENVIRONMENT | {"WHERRY_SANDBOX": sandbox}
-            with (
-                a_wherry(home, **environment) as wherry,
-                a_wherry(home / "neighbour", WHERRY_VPC_CIDR="10.77.0.0/16") as neighbour,
-            ):
-                wherry.data = disk / "data"
-                scene = Scene(disk, engine, wherry, neighbour)
-                try:
-                    yield scene
-                finally:
-                    (disk / "ballast").unlink(missing_ok=True)
-                    scene.link.close()
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=False)
+    environment = ENVIRONMENT | {"WHERRY_SANDBOX": sandbox}
+    with a_disk(home / "disk", mib=DISK_MIB) as disk, own_engine() as engine:
+        pictures.build()
+        with (
+            a_wherry(home, **environment) as wherry,
+            a_wherry(home / "neighbour", WHERRY_VPC_CIDR="10.77.0.0/16") as neighbour,
+        ):
+            wherry.data = disk.place / "data"
+            scene = Scene(disk, engine, wherry, neighbour)
+            try:
+                yield scene
+            finally:
+                disk.free()
+                scene.link.close()
