@@ -7,8 +7,9 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from wherry.store.postgres import open_postgres
 
 HOST = ("tests/e2e/", "tests/contract/test_runtime", "tests/contract/test_agent_link")
 """Where tests share this host's engine, addresses and firewall."""
+TOLD = "told"
 
 
 class HostInOneProcess(LoadScopeScheduling):
@@ -40,6 +42,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> HostInOnePro
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what needs the host: it takes longest."""
     items.sort(key=lambda item: not item.nodeid.startswith(HOST))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests have to tell of themselves: how much was done is part of the result."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for told in (text for name, text in report.user_properties if name == TOLD):
+                terminalreporter.write_line(f"{report.nodeid}\n{told}")
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Have something printed at the end of the run."""
+    return partial(record_property, TOLD)
 
 
 def server_programs() -> Path:

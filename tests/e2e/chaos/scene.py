@@ -91,11 +91,11 @@ class Scene:
         return self.wherry.joined()
 
     def _lives_of_others(self) -> dict[str, str]:
-        own = f"wherry.instance={self.wherry.instance}"
-        every = set(self.engine.docker("ps", "-aq").stdout.split())
-        ours = set(self.engine.docker("ps", "-aq", f"--filter=label={own}").stdout.split())
+        # One look: containers of ours come and go between two.
+        listed = self.engine.docker("ps", "-a", '--format={{.ID}} {{.Label "wherry.instance"}}').stdout.splitlines()
+        others = [line.split()[0] for line in listed if not line.endswith(f" {self.wherry.instance}")]
         shown = "{{.Id}} {{.State.Status}} {{.State.StartedAt}} {{.RestartCount}}"
-        lines = self.engine.docker("inspect", f"--format={shown}", *sorted(every - ours)).stdout.splitlines()
+        lines = self.engine.docker("inspect", f"--format={shown}", *others).stdout.splitlines()
         return dict(line.split(" ", 1) for line in lines)
 
 
