@@ -98,8 +98,9 @@ def _ended(running: list[subprocess.Popen[bytes]]) -> None:
 
 @contextlib.contextmanager
 def swarm(docker: Docker) -> Iterator[None]:
-    """Have the engine in a swarm; one that it was in already is left as it was."""
+    """Have the engine in a swarm, and take it out again; one that it was in already is left as it was."""
     was = docker.get("/info")["Swarm"]["LocalNodeState"] == "active"
+    networks = {network["Id"] for network in docker.get("/networks")}
     if not was:
         docker.call("swarm", "init", "--advertise-addr", "127.0.0.1")
     try:
@@ -107,6 +108,8 @@ def swarm(docker: Docker) -> Iterator[None]:
     finally:
         if not was:
             docker.call("swarm", "leave", "--force")
+            for left in {network["Id"] for network in docker.get("/networks")} - networks:
+                docker.call("network", "rm", left)
 
 
 class MiniStack:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from wherry.agent.runtime.registration import RUNTIME, WRAPPER
 
+BRIDGE = "chaos0"
+"""A bridge of its own: an engine that is told to have none takes docker0 away from the machine's."""
+
 
 class OwnEngine:
     """A dockerd in its own directories. Containers outlive it, and its next start finds them again."""
@@ -31,8 +34,9 @@ class OwnEngine:
         (self.home / "daemon.json").write_text(json.dumps(settings))
         (self.home / "docker.pid").unlink(missing_ok=True)
         if self._containerd is None:
+            _make_bridge()
             self._containerd = self._run("containerd", f"--config={self._containerd_config()}")
-        network = ("--bridge=none", "--iptables=false", "--ip6tables=false")
+        network = (f"--bridge={BRIDGE}", "--iptables=false", "--ip6tables=false")
         places = ("--config-file=daemon.json", "--data-root=data", "--exec-root=exec", "--pidfile=docker.pid")
         own = [place.replace("=", f"={self.home}/") for place in (*places, "--containerd=containerd.sock")]
         self._process = self._run("dockerd", f"--host={self.url}", *network, *own)
@@ -80,10 +84,21 @@ class OwnEngine:
             if process is not None:
                 process.terminate()
                 process.wait(timeout=30)
+        subprocess.run(["ip", "link", "delete", BRIDGE], check=False)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in sorted((mount for mount in mounts if mount.startswith(str(self.home))), reverse=True):
             subprocess.run(["umount", "--lazy", mount], check=False)
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _make_bridge() -> None:
+    subprocess.run(["ip", "link", "delete", BRIDGE], check=False, capture_output=True)
+    subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
+    subprocess.run(["ip", "address", "add", "169.254.77.1/24", "dev", BRIDGE], check=True)
+
+
+def _bridges() -> set[str]:
+    return {path.parent.name for path in Path("/sys/class/net").glob("*/bridge")} - {BRIDGE}
 
 
 @contextlib.contextmanager
@@ -91,6 +106,7 @@ def own_engine() -> Iterator[OwnEngine]:
     """Run an engine that everything in this process uses, by DOCKER_HOST."""
     engine = OwnEngine()
     before = os.environ.get("DOCKER_HOST")
+    bridges = _bridges()
     os.environ["DOCKER_HOST"] = engine.url
     try:
         engine.start()
@@ -101,3 +117,4 @@ def own_engine() -> Iterator[OwnEngine]:
         else:
             os.environ["DOCKER_HOST"] = before
         engine.remove()
+        assert _bridges() >= bridges, "the machine's own engine has lost a bridge"
