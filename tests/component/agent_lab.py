@@ -176,9 +176,8 @@ class ControlPlane:
         """List what was reported: task statuses, and attachment statuses in lower case."""
         found = []
         for report in self.reports:
-            if "attachments" in report:
-                found += [change["status"].lower() for change in report["attachments"]]
-            elif arn in (None, report["task"]):
+            found += [change["status"].lower() for change in report.get("attachments", ())]
+            if "status" in report and arn in (None, report["task"]):
                 found.append(report["status"])
         return found
 

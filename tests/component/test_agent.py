@@ -141,6 +141,22 @@ def test_out_of_memory_is_told_in_the_words_of_ecs(tmp_path: Path) -> None:
     scenario(tmp_path, play)
 
 
+@pytest.mark.parametrize(("pull", "calls"), [(0, [(True, "RUNNING")]), (60, [(True, None), (False, "RUNNING")])])
+def test_an_interface_is_told_of_by_itself_only_while_images_are_awaited(
+    tmp_path: Path, pull: int, calls: list[tuple[bool, str | None]]
+) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task(a_payload_container("app", f"pull_seconds={pull}")))
+            await control_plane.reported("RUNNING")
+            await quiet()
+        told = [("attachments" in report, report.get("status")) for report in control_plane.reports]
+        assert told == calls
+
+    scenario(tmp_path, play)
+
+
 def test_a_pull_error_becomes_the_containers_reason_and_nothing_runs(tmp_path: Path) -> None:
     async def play(lab: Lab) -> None:
         async with lab.agent():

@@ -53,8 +53,18 @@ class ContainerReport(Struct, frozen=True):
     reason: str | None = None
 
 
+class AttachmentReport(Struct, frozen=True):
+    """A SubmitAttachmentStateChanges of one attachment; `status` ATTACHED or DETACHED."""
+
+    attachment_arn: str
+    status: str
+
+
 class TaskReport(Struct, frozen=True):
-    """A SubmitTaskStateChange; `status` RUNNING or STOPPED, times in epoch seconds."""
+    """A SubmitTaskStateChange; `status` RUNNING or STOPPED, times in epoch seconds.
+
+    `attachment` is one whose change has not been told by itself.
+    """
 
     status: str
     containers: tuple[ContainerReport, ...]
@@ -62,13 +72,7 @@ class TaskReport(Struct, frozen=True):
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
     execution_stopped_at: float | None = None
-
-
-class AttachmentReport(Struct, frozen=True):
-    """A SubmitAttachmentStateChanges of one attachment; `status` ATTACHED or DETACHED."""
-
-    attachment_arn: str
-    status: str
+    attachment: AttachmentReport | None = None
 
 
 class Told(Struct, frozen=True):

@@ -21,16 +21,19 @@ def due(view: View) -> Report | None:
     """Find the next report; None if the control plane knows all there is to know.
 
     Order: ATTACHED, RUNNING, STOPPED, DETACHED. A task that is stopped before it was told ATTACHED or RUNNING skips
-    them. Nothing is said while some container of a stopping task still runs.
+    them. ATTACHED comes by itself only if images keep RUNNING waiting. Nothing is said while some container of a
+    stopping task still runs.
     """
     assignment = view.assignment
     told = assignment.told
     if told.stopped_at is None:
-        attached = _attachment(assignment, "ATTACHED")
-        if attached is not None and told.attachment is None and assignment.attached and not view.stopping:
-            return attached
+        attached = None
+        if told.attachment is None and assignment.attached and not view.stopping:
+            attached = _attachment(assignment, "ATTACHED")
         report = task_report(view)
-        return report if report != told.task else None
+        if report is not None and report != told.task:
+            return replace(report, attachment=attached)
+        return attached if any(container.phase is Phase.NEW for container in view.containers) else None
     detached = _attachment(assignment, "DETACHED")
     return detached if assignment.detached and detached != told.attachment else None
 
@@ -57,7 +60,8 @@ def acknowledged(assignment: Assignment, report: Report, *, now: float) -> Assig
     match report:
         case TaskReport():
             stopped_at = now if report.status == "STOPPED" else told.stopped_at
-            return replace(assignment, told=replace(told, task=report, stopped_at=stopped_at))
+            attachment, alone = report.attachment or told.attachment, replace(report, attachment=None)
+            return replace(assignment, told=replace(told, attachment=attachment, task=alone, stopped_at=stopped_at))
         case AttachmentReport():
             return replace(assignment, told=replace(told, attachment=report))
         case _:
@@ -78,12 +82,17 @@ def operation(assignment: Assignment, report: Report) -> tuple[str, dict[str, An
                 pullStartedAt=report.pull_started_at,
                 pullStoppedAt=report.pull_stopped_at,
                 executionStoppedAt=report.execution_stopped_at,
+                attachments=None if report.attachment is None else [_change(report.attachment)],
             )
         case AttachmentReport():
-            change = {"attachmentArn": report.attachment_arn, "status": report.status}
-            return "SubmitAttachmentStateChanges", {"cluster": assignment.spec.cluster, "attachments": [change]}
+            changes = [_change(report)]
+            return "SubmitAttachmentStateChanges", {"cluster": assignment.spec.cluster, "attachments": changes}
         case _:
             assert_never(report)
+
+
+def _change(report: AttachmentReport) -> dict[str, str]:
+    return {"attachmentArn": report.attachment_arn, "status": report.status}
 
 
 def _attachment(assignment: Assignment, status: str) -> AttachmentReport | None:
