@@ -16,6 +16,8 @@ from bench.table import Row
 
 SINGLES = 3
 """How often one container is started in a round: that is quick, and one look is soon a chance."""
+SETTLING = 0.5
+"""Seconds for the engine to finish with what was there before."""
 FORTY = 40
 SERVICE = "forty"
 
@@ -90,6 +92,47 @@ class _Wherry:
         return not any(next(Path("/").glob(place), None) for place in places)
 
 
+class _MiniStack:
+    """The same calls to a MiniStack."""
+
+    def __init__(self, one: MiniStack, docker: Docker) -> None:
+        self._docker = docker
+        self._ecs = one.client()
+        self._ecs.create_cluster(clusterName="default")
+        container = {"name": "web", "image": IMAGE, "memory": 64, "essential": True}
+        answer = self._ecs.register_task_definition(family="bench", containerDefinitions=[container])
+        self._definition = answer["taskDefinition"]["taskDefinitionArn"]
+
+    def run_one(self) -> None:
+        answer = self._ecs.run_task(cluster="default", taskDefinition=self._definition)
+        self._one = answer["tasks"][0]["taskArn"]
+        until("MiniStack's task", lambda: self._status() == "RUNNING")
+
+    def _status(self) -> str:
+        return str(self._ecs.describe_tasks(tasks=[self._one])["tasks"][0]["lastStatus"])
+
+    def stop_one(self) -> None:
+        self._ecs.stop_task(task=self._one)
+        until("MiniStack's container to go", self.nothing_left)
+
+    def forty(self) -> None:
+        wanted = {"taskDefinition": self._definition, "desiredCount": FORTY, "launchType": "EC2"}
+        self._ecs.create_service(serviceName=SERVICE, **wanted)
+        until("MiniStack's forty", lambda: self._running() == FORTY, pause=0.05)
+
+    def _running(self) -> int:
+        return int(self._ecs.describe_services(services=[SERVICE])["services"][0]["runningCount"])
+
+    def remove(self) -> None:
+        self._ecs.update_service(service=SERVICE, desiredCount=0)
+        until("MiniStack's containers to go", self.nothing_left, pause=0.2)
+        self._ecs.delete_service(service=SERVICE, force=True)
+
+    def nothing_left(self) -> bool:
+        """Say whether the containers are gone: it removes them behind its answers."""
+        return not self._docker.get("/containers/json", label=["ministack=ecs"])
+
+
 def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Path) -> list[Row]:
     """Measure the four rows, everybody's turn in every round. `program` is MiniStack's."""
     pictures.build()
@@ -98,7 +141,7 @@ def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Pat
     with ExitStack() as stack:
         ours = _Wherry(Cluster(stack.enter_context(wherry(home / "wherry"))), docker)
         stack.callback(docker.clear)
-        theirs = stack.enter_context(ministack(program, home))
+        theirs = _MiniStack(stack.enter_context(ministack(program, home)), docker)
         stack.enter_context(swarm(docker))
         # What is done once, such as the first rule of a firewall, is no part of starting a container.
         _one(_Measured(), ours, docker, theirs)
@@ -112,7 +155,9 @@ def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Pat
             say(f"containers, round {number} of {rounds}: forty, Swarm")
             _swarm(forty, replacement, docker)
             say(f"containers, round {number} of {rounds}: forty, MiniStack")
-            _ministack(forty, theirs)
+            with forty.timed("ministack"):
+                theirs.forty()
+            theirs.remove()
     return [
         one.row("RunTask → RUNNING, one container, image cached", run=0.6),
         forty.row("CreateService of 40 → 40 RUNNING", run=0.6, swarm=0.35, ministack=0.06),
@@ -121,15 +166,19 @@ def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Pat
     ]
 
 
-def _one(one: _Measured, ours: _Wherry, docker: Docker, theirs: MiniStack) -> None:
+def _one(one: _Measured, ours: _Wherry, docker: Docker, theirs: _MiniStack) -> None:
+    time.sleep(SETTLING)
     with one.timed("wherry"):
         ours.run_one()
     ours.stop_one()
+    time.sleep(SETTLING)
     with one.timed("run"):
         docker.run(1, at_once=1)
     docker.clear()
+    time.sleep(SETTLING)
     with one.timed("ministack"):
-        _ministack_one(theirs)
+        theirs.run_one()
+    theirs.stop_one()
 
 
 def _ours(forty: _Measured, replacement: _Measured, zero: _Measured, ours: _Wherry) -> None:
@@ -166,38 +215,3 @@ def _swarm(forty: _Measured, replacement: _Measured, docker: Docker) -> None:
         until("Swarm's replacement", lambda: running() - before)
     docker.call("service", "rm", "wherry-bench")
     until("Swarm's containers to go", lambda: not containers(), pause=0.1)
-
-
-def _ministack_one(theirs: MiniStack) -> None:
-    ecs = theirs.client()
-    definition = _ministack_definition(ecs)
-    arn = ecs.run_task(cluster="default", taskDefinition=definition)["tasks"][0]["taskArn"]
-    until("MiniStack's task", lambda: ecs.describe_tasks(tasks=[arn])["tasks"][0]["lastStatus"] == "RUNNING")
-    ecs.stop_task(task=arn)
-
-
-def _ministack(forty: _Measured, theirs: MiniStack) -> None:
-    ecs = theirs.client()
-    definition = _ministack_definition(ecs)
-    with forty.timed("ministack"):
-        ecs.create_service(serviceName=SERVICE, taskDefinition=definition, desiredCount=FORTY, launchType="EC2")
-        until(
-            "MiniStack's forty",
-            lambda: ecs.describe_services(services=[SERVICE])["services"][0]["runningCount"] == FORTY,
-            pause=0.05,
-        )
-    ecs.update_service(service=SERVICE, desiredCount=0)
-    until("MiniStack's containers to go", lambda: not _left(), pause=0.2)
-    ecs.delete_service(service=SERVICE, force=True)
-
-
-def _left() -> list[Any]:
-    found: list[Any] = Docker().get("/containers/json", label=["ministack=ecs"])
-    return found
-
-
-def _ministack_definition(ecs: Any) -> str:
-    ecs.create_cluster(clusterName="default")
-    container = {"name": "web", "image": IMAGE, "memory": 64, "essential": True}
-    answer = ecs.register_task_definition(family="bench", containerDefinitions=[container])
-    return str(answer["taskDefinition"]["taskDefinitionArn"])
