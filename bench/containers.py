@@ -14,8 +14,10 @@ from tests.e2e.lab import Cluster
 from bench.peers import IMAGE, Docker, MiniStack, ministack, swarm, until, wherry
 from bench.table import Row
 
-SINGLES = 3
+SINGLES = 5
 """How often one container is started in a round: that is quick, and one look is soon a chance."""
+UNDISTURBED = 0.07
+"""Seconds in which no container has ever started, and nobody asks whether it has."""
 SETTLING = 0.5
 """Seconds for the engine to finish with what was there before."""
 FORTY = 40
@@ -52,7 +54,7 @@ class _Wherry:
 
     def run_one(self) -> None:
         arn = self.cluster.run(self.definition)
-        until("RUNNING", lambda: self.cluster.task(arn)["lastStatus"] == "RUNNING")
+        until("RUNNING", lambda: self.cluster.task(arn)["lastStatus"] == "RUNNING", pause=0.002, first=UNDISTURBED)
         self._one = arn
 
     def stop_one(self) -> None:
@@ -106,7 +108,7 @@ class _MiniStack:
     def run_one(self) -> None:
         answer = self._ecs.run_task(cluster="default", taskDefinition=self._definition)
         self._one = answer["tasks"][0]["taskArn"]
-        until("MiniStack's task", lambda: self._status() == "RUNNING")
+        until("MiniStack's task", lambda: self._status() == "RUNNING", pause=0.002, first=UNDISTURBED)
 
     def _status(self) -> str:
         return str(self._ecs.describe_tasks(tasks=[self._one])["tasks"][0]["lastStatus"])

@@ -31,9 +31,13 @@ ROOM = {"WHERRY_CPU": "65536", "WHERRY_MEMORY": "262144"}
 """Forty tasks of a quarter of a CPU have to have a place, whatever machine this is."""
 
 
-def until(what: str, condition: Callable[[], T], pause: float = 0.01) -> T:
-    """Return the first true value of `condition`; raises TimeoutError."""
+def until(what: str, condition: Callable[[], T], *, pause: float = 0.01, first: float = 0) -> T:
+    """Return the first true value of `condition`; raises TimeoutError.
+
+    A look costs both sides some milliseconds of a core: the first one comes after `first` seconds.
+    """
     deadline = time.monotonic() + PATIENCE
+    time.sleep(first)
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not happen within {PATIENCE:g} s")

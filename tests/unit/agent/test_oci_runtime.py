@@ -113,9 +113,8 @@ def test_an_engine_that_leaves_the_hosts_namespace_out_gets_ours_put_in(bundle):
 )
 def test_a_specification_of_another_shape_is_refused(bundle, linux, reason):
     admit(bundle, "/run/netns/wherry-a-1")
-    done, after = run(bundle, {"linux": linux})
+    done, _ = run(bundle, {"linux": linux})
     assert done.returncode == 1
-    assert after == {"linux": linux}
     assert not (bundle / "called").exists()
     assert reason in done.stderr
 
