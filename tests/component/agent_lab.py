@@ -112,6 +112,8 @@ class ControlPlane:
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             return
         finally:
+            if self.channel is channel:
+                self.channel = None
             with anyio.CancelScope(shield=True):
                 await channel.aclose()
 

@@ -79,6 +79,7 @@ class _Links:
             )
             try:
                 answer = await self._around.control_plane.call("RegisterContainerInstance", request)
+                arn = registration.instance_arn(answer)
                 break
             except RefusedError as error:
                 log.warning("registration_refused", instance=known, error=str(error))
@@ -86,7 +87,6 @@ class _Links:
             except UnreachableError as error:
                 log.warning("control_plane_unreachable", error=str(error))
             await anyio.sleep(backoff.pause())
-        arn: str = answer["containerInstance"]["containerInstanceArn"]
         journal.set_instance(arn)
         prefix = arn.split(":container-instance/", 1)[0]
         self.identity = _Identity(instance_arn=arn, cluster_arn=f"{prefix}:cluster/{cluster_name_of(arn)}")
@@ -103,7 +103,7 @@ class _Links:
 
     async def dial_acs(self) -> Channel:
         """Open ACS."""
-        endpoints = await self._discover()
+        endpoint = await self._discover("endpoint")
         host, identity = await self._measure(), self.identity
         query = {
             "agentHash": "wherry",
@@ -115,13 +115,13 @@ class _Links:
             "sendCredentials": "false" if self._credentials_sent else "true",
             "seqNum": "1",
         }
-        channel = await self._around.control_plane.connect(endpoints["endpoint"], query)
+        channel = await self._around.control_plane.connect(endpoint, query)
         self._credentials_sent = True
         return channel
 
     async def dial_tcs(self) -> Channel:
         """Open TCS."""
-        endpoints = await self._discover()
+        endpoint = await self._discover("telemetryEndpoint")
         host, identity = await self._measure(), self.identity
         query = {
             "agentHash": "wherry",
@@ -130,7 +130,7 @@ class _Links:
             "containerInstance": identity.instance_arn,
             "dockerVersion": registration.docker_version(host),
         }
-        return await self._around.control_plane.connect(endpoints["telemetryEndpoint"], query)
+        return await self._around.control_plane.connect(endpoint, query)
 
     async def acs(self, conversation: Conversation) -> None:
         """Take assignments as the instance that the agent is now."""
@@ -161,9 +161,10 @@ class _Links:
     async def leave_to_acs(self) -> None:
         """Do nothing about an instance that is not known: ACS sees it as well, and registers."""
 
-    async def _discover(self) -> dict[str, str]:
+    async def _discover(self, name: str) -> str:
         parameters = {"containerInstance": self.identity.instance_arn, "cluster": self.identity.cluster_arn}
-        return await self._around.control_plane.call("DiscoverPollEndpoint", parameters)
+        answer = await self._around.control_plane.call("DiscoverPollEndpoint", parameters)
+        return registration.endpoint(answer, name)
 
 
 async def run_agent(

@@ -8,6 +8,7 @@ failure is reported, and its interface given back, like any other's.
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -32,6 +33,10 @@ from wherry.model.task import DesiredStatus
 _MIB = 1024 * 1024
 _NANOSECONDS = 1_000_000_000
 _SIZE = re.compile(r"size=(\d+)m")
+_TASK_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:task/(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9-]+")
+_CONTAINER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
+_MOST_CPU, _MOST_MEMORY_MIB = 100_000, 2**40
 
 T = TypeVar("T")
 
@@ -107,6 +112,11 @@ def take_on(task: PayloadTask, *, stop_timeout: float) -> Assignment:
     return Assignment(spec=spec, desired=desired, fault=unresolvable(spec), adopted=task.started)
 
 
+def names_a_task(arn: str) -> bool:
+    """Say whether this is the ARN of a task: its last part names things on this host, and must be fit for that."""
+    return _TASK_ARN.fullmatch(arn) is not None
+
+
 def desired_status(task: PayloadTask) -> DesiredStatus:
     """Read what is wanted: whatever is not RUNNING is to stop."""
     return DesiredStatus.RUNNING if task.desired_status == DesiredStatus.RUNNING else DesiredStatus.STOPPED
@@ -121,6 +131,12 @@ def task_spec(task: PayloadTask, *, stop_timeout: float) -> TaskSpec:
     names = [container.name for container in task.containers]
     if not names or len(set(names)) != len(names):
         raise MalformedTaskError("a task has containers, each with a name of its own")
+    if unfit := [name for name in names if _CONTAINER_NAME.fullmatch(name) is None]:
+        raise MalformedTaskError(f"{unfit[0]!r} is not the name of a container")
+    if not (0 <= (task.cpu or 0) <= _MOST_CPU and 0 <= (task.memory or 0) <= _MOST_MEMORY_MIB):
+        raise MalformedTaskError(f"no host has cpu {task.cpu} or memory {task.memory}")
+    for interface in task.elastic_network_interfaces:
+        _check_eni(_eni(interface))
     containers = tuple(_container(container, stop_timeout=stop_timeout) for container in task.containers)
     if not any(container.essential for container in containers):
         raise MalformedTaskError("at least one container of a task is essential")
@@ -157,6 +173,16 @@ def _eni(eni: PayloadEni) -> Eni:
         dns_search=eni.domain_name,
         private_dns_name=eni.private_dns_name,
     )
+
+
+def _check_eni(eni: Eni) -> None:
+    try:
+        IPv4Address(eni.ipv4_address)
+        IPv4Interface(eni.gateway_cidr)
+    except ValueError as error:
+        raise MalformedTaskError(f"network interface {eni.id}: {error}") from error
+    if _MAC.fullmatch(eni.mac_address) is None:
+        raise MalformedTaskError(f"network interface {eni.id}: {eni.mac_address!r} is not a MAC address")
 
 
 def _container(container: PayloadContainer, *, stop_timeout: float) -> ContainerSpec:
@@ -218,7 +244,7 @@ def _docker(text: str, shape: type[T], where: str) -> T:
     except msgspec.ValidationError as error:
         what = str(error).replace("Object contains unknown field", "this agent does not honour")
         raise MalformedTaskError(f"{where}: {what}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedTaskError(f"{where} is not JSON: {error}") from error
 
 

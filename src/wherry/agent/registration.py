@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
+from wherry.agent.link.base import UnreachableError
 from wherry.agent.runtime.base import Capacity
 from wherry.agent.spec import Struct
 
@@ -75,9 +78,27 @@ def request(
     return parameters | ({"containerInstanceArn": instance_arn} if instance_arn else {})
 
 
+def instance_arn(answer: Mapping[str, Any]) -> str:
+    """Read who we are out of the answer; raises `UnreachableError` for one that does not say so."""
+    instance = answer.get("containerInstance")
+    arn = instance.get("containerInstanceArn") if isinstance(instance, dict) else None
+    if not isinstance(arn, str) or _INSTANCE_ARN.fullmatch(arn) is None:
+        raise UnreachableError(f"RegisterContainerInstance was answered without a container instance: {arn!r}")
+    return arn
+
+
+def endpoint(answer: Mapping[str, Any], name: str) -> str:
+    """Read an address out of the answer of DiscoverPollEndpoint; raises `UnreachableError` if it is not there."""
+    url = answer.get(name)
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise UnreachableError(f"DiscoverPollEndpoint was answered with {name} {url!r}")
+    return url
+
+
 def docker_version(offered: Host) -> str:
     """The engine's version as agents write it."""
     return f"DockerVersion: {offered.engine_version}"
 
 
+_INSTANCE_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:container-instance/[A-Za-z0-9_.-]+/[A-Za-z0-9-]+")
 _ARCHITECTURES = {"amd64": "x86_64", "aarch64": "arm64"}

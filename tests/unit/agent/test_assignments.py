@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from wherry.agent.assignments import take_on
+from wherry.agent.assignments import names_a_task, take_on
 from wherry.agent.spec import Condition, Dependency, Eni, HealthCheck, PortMapping, Tmpfs, Ulimit
 from wherry.model.payload import (
     DockerConfig,
@@ -150,6 +150,16 @@ def test_dependencies_keep_their_conditions() -> None:
     assert assignment.spec.container("b").depends_on == (Dependency(container="a", condition=Condition.SUCCESS),)
 
 
+def _an_eni(address: str = "172.31.0.4", gateway: str = "172.31.0.1/20", mac: str = "02:00:00:00:00:01") -> PayloadEni:
+    return PayloadEni(
+        attachment_arn="arn:attachment",
+        ec2_id="eni-1",
+        mac_address=mac,
+        ipv4_addresses=(Ipv4Assignment(primary=True, private_address=address),),
+        subnet_gateway_ipv4_address=gateway,
+    )
+
+
 @pytest.mark.parametrize(
     ("part", "why"),
     [
@@ -159,6 +169,8 @@ def test_dependencies_keep_their_conditions() -> None:
         ({"host": {"Tmpfs": {"/t": "noexec"}}}, "tmpfs /t has no size in MiB"),
         ({"host": {"ExtraHosts": ["nothing"]}}, "extraHosts entry 'nothing' is not NAME:ADDRESS"),
         ({"depends_on": (PayloadDependency(container_name="a", condition="MAYBE"),)}, "condition 'MAYBE' is not known"),
+        ({"docker_config": DockerConfig(version="", config='{"a":' * 9999, host_config="{}")}, "is not JSON"),
+        ({"name": "../app"}, "'../app' is not the name of a container"),
         ({"essential": False}, "at least one container of a task is essential"),
     ],
 )
@@ -169,6 +181,31 @@ def test_what_cannot_be_understood_is_a_task_that_failed_with_a_reason(part, why
     assert assignment.fault.reason.startswith("UnrecognizedTaskError: Error loading task - ")
     assert why in assignment.fault.reason
     assert assignment.stopping
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"cpu": 1e300}, "no host has cpu 1e+300"),
+        ({"cpu": -1}, "no host has cpu -1"),
+        ({"memory": -5}, "memory -5"),
+        ({"elastic_network_interfaces": (_an_eni(address="172.31.0.256"),)}, "172.31.0.256"),
+        ({"elastic_network_interfaces": (_an_eni(gateway="somewhere"),)}, "somewhere"),
+        ({"elastic_network_interfaces": (_an_eni(mac="\n"),)}, "is not a MAC address"),
+    ],
+)
+def test_what_no_host_can_give_is_refused(members, why) -> None:
+    assignment = take_on(a_payload(a_payload_container(), **members), stop_timeout=30)
+
+    assert assignment.fault is not None
+    assert why in assignment.fault.reason
+
+
+@pytest.mark.parametrize("arn", ["", "..", ARN + "/..", ARN + "/../x", "task/default/0123", ARN + "\n", ARN + "."])
+def test_what_is_not_the_arn_of_a_task_names_none(arn) -> None:
+    assert names_a_task(ARN)
+    assert names_a_task("arn:aws-cn:ecs:cn-north-1:000000000000:task/0123")
+    assert not names_a_task(arn)
 
 
 def test_a_malformed_task_keeps_its_interface_so_that_it_can_be_given_back() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import structlog
 
+from wherry.agent.assignments import names_a_task
 from wherry.agent.backoff import fraction
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import Channel
@@ -40,7 +41,7 @@ class AcsSession:
         self._cluster = cluster
         self._instance_arn = instance_arn
         self._entropy = entropy
-        self._asked = ""
+        self._asked: str | None = None
 
     async def run(self, conversation: Conversation) -> None:
         """Converse until either side hangs up."""
@@ -86,6 +87,9 @@ class AcsSession:
     async def _on_payload(self, message: payload.PayloadMessage) -> None:
         if message.container_instance_arn != self._instance_arn:
             await self._nack(message.message_id, f"this is {self._instance_arn}")
+            return
+        if strangers := [task.arn for task in message.tasks if not names_a_task(task.arn)]:
+            await self._nack(message.message_id, f"not the ARN of a task: {strangers[0]!r}")
             return
         self._roster.assign(message.tasks)
         await self._ack(message.message_id)

@@ -48,8 +48,10 @@ class RemoteControlPlane:
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{TARGET}.{operation}"}
         signed = self._sign("POST", self._url, headers, body)
         try:
-            async with self._session.post(self._url, data=body, headers=signed) as response:
-                answer, status = await response.read(), response.status
+            # A redirect would take what is signed for this place to another.
+            request = self._session.post(self._url, data=body, headers=signed, allow_redirects=False)
+            async with request as response:
+                answer, status = await _read(response), response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{self._url}: {error or type(error).__name__}") from error
         decoded = _object(answer)
@@ -60,8 +62,8 @@ class RemoteControlPlane:
     async def connect(self, endpoint: str, query: Mapping[str, str]) -> Channel:
         """Open a websocket by a signed upgrade."""
         url = f"{endpoint.rstrip('/')}/ws?{urlencode(query, quote_via=quote)}"
-        headers = self._sign("GET", url, {}, b"")
         try:
+            headers = self._sign("GET", url, {}, b"")
             connection = await connect(
                 "ws" + url.removeprefix("http"),
                 additional_headers=headers,
@@ -72,7 +74,7 @@ class RemoteControlPlane:
         except InvalidStatus as error:
             response = error.response
             raise _refusal(_object(bytes(response.body or b"")), response.status_code, where=endpoint) from error
-        except (InvalidHandshake, InvalidURI, TimeoutError, OSError, EOFError) as error:
+        except (InvalidHandshake, InvalidURI, ValueError, TimeoutError, OSError, EOFError) as error:
             raise UnreachableError(f"{endpoint}: {error or type(error).__name__}") from error
         return _WebSocketChannel(connection)
 
@@ -109,10 +111,20 @@ class _WebSocketChannel:
         await self._connection.close()
 
 
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer, as much of it as a frame may have; more ends the connection."""
+    answer = bytearray()
+    async for chunk in response.content.iter_any():
+        answer += chunk
+        if len(answer) > MAX_FRAME:
+            raise UnreachableError(f"{response.url}: an answer of more than {MAX_FRAME} bytes")
+    return bytes(answer)
+
+
 def _object(text: bytes) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

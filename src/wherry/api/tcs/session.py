@@ -54,7 +54,7 @@ def take_health(tx: Tx, instance_arn: str, request: PublishHealthRequest, now: f
         if task is None or task.container_instance_arn != instance_arn or task.is_stopped:
             continue
         known = [
-            (c.container_name, HealthStatus(c.health_status), c.status_since or now)
+            (c.container_name, HealthStatus(c.health_status), min(c.status_since or now, now))
             for c in reported.containers
             if c.health_status in HealthStatus.__members__
         ]
