@@ -12,7 +12,7 @@ import cyclopts
 from rich.console import Console
 
 from bench import calls, containers, growth, idle
-from bench.table import Row, as_json, rendered
+from bench.table import Row, as_json, as_markdown, rendered
 
 app = cyclopts.App(help="Compare Wherry with docker run, Docker Swarm and MiniStack, on this machine, in one run.")
 PARTS = ("idle", "containers", "calls", "growth")
@@ -26,7 +26,7 @@ def run(
     only: Annotated[list[str] | None, cyclopts.Parameter(help=f"parts to measure, of: {', '.join(PARTS)}")] = None,
     out: Annotated[Path, cyclopts.Parameter(name="--json", help="where the samples go")] = Path("bench-results.json"),
 ) -> None:
-    """Measure, print the table, write the JSON."""
+    """Measure, print the table, write it as JSON and, beside that, as Markdown."""
     console = Console()
     wanted = only or list(PARTS)
     rows: list[Row] = []
@@ -42,6 +42,7 @@ def run(
             measured = parts[part]()
             console.print(rendered(measured))
             rows += measured
+            out.with_suffix(".md").write_text(as_markdown(rows))
             out.write_text(json.dumps({"cores": os.cpu_count(), "rounds": rounds, "rows": as_json(rows)}, indent=1))
     if len(wanted) > 1:
         console.print(rendered(rows))

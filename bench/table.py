@@ -8,6 +8,8 @@ from typing import Any, Literal
 import msgspec
 from rich.table import Table
 
+_YES, _NO = "[green]yes[/]", "[red]no[/]"
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One measure of Wherry and of whom it is compared with; the samples are in `unit`.
@@ -51,6 +53,18 @@ def rendered(rows: list[Row]) -> Table:
     return table
 
 
+def as_markdown(rows: list[Row]) -> str:
+    """Write the table for a page of the documentation, a line for each comparison."""
+    lines = ["| measure | Wherry | compared with | ratio | must be |", "|---|---|---|---|---|"]
+    for row in rows:
+        head = [row.measure, _amount(median(row.ours), row.unit)]
+        for compared, found, bound, verdict in _lines(row):
+            limit = f"{bound} (missed)" if verdict == _NO else bound
+            lines.append(f"| {' | '.join([*head, compared, found, limit])} |")
+            head = ["", ""]
+    return "\n".join(lines) + "\n"
+
+
 def as_json(rows: list[Row]) -> list[dict[str, Any]]:
     """Give every sample, median and ratio as builtins for JSON."""
     return [
@@ -72,13 +86,13 @@ def _lines(row: Row) -> list[list[str]]:
         limit = [f"{sign} {row.limits[name]:g}", _verdict(row, name)] if name in row.limits else ["", ""]
         lines.append([f"{name}: {_amount(median(samples), row.unit)}", f"{ratio(row, name):.2f}", *limit])
     if "absolute" in row.limits:
-        bound = _amount(row.limits["absolute"], row.unit)
-        lines.append(["", "", f"{sign} {bound}", _verdict(row, "absolute")])
+        limit = [f"{sign} {_amount(row.limits['absolute'], row.unit)}", _verdict(row, "absolute")]
+        lines = [[*lines[0][:2], *limit], *lines[1:]] if lines else [["", "", *limit]]
     return lines or [["", "", "", ""]]
 
 
 def _verdict(row: Row, limit: str) -> str:
-    return "[green]yes[/]" if reached(row, limit) else "[red]no[/]"
+    return _YES if reached(row, limit) else _NO
 
 
 def _amount(number: float, unit: str) -> str:
