@@ -41,13 +41,16 @@ class Report:
     refused: int = 0
 
 
-async def storm_at(seed: int, inputs: int) -> Report:
-    """Send that many requests; raises AssertionError with the seed and the request of the first broken rule."""
+async def storm_at(seed: int, inputs: int, *, database: str = "sqlite://") -> Report:
+    """Send that many requests; raises AssertionError with the seed and the request of the first broken rule.
+
+    `database` is the URL of an empty one, good for as many inputs as a world lasts; in memory there are new ones.
+    """
     report = Report()
     models = {name: service_model(name) for name in TABLES}
     parsers = {name: botocore.parsers.create_parser(model.metadata["protocol"]) for name, model in models.items()}
     for part in range(0, inputs, CHANGE_OF_WORLD):
-        async with Store.open("sqlite://") as store:
+        async with Store.open(database) as store:
             world = await _world(store)
             gateway = _gateway(world)
             storm = Storm(seed + part, *_operations(models), await _known(world))

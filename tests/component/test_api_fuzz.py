@@ -6,7 +6,7 @@ import os
 import secrets
 
 import pytest
-from tests.component.storming import storm_at
+from tests.component.storming import CHANGE_OF_WORLD, storm_at
 
 INPUTS = int(os.environ.get("WHERRY_FUZZ_INPUTS", "10000"))
 
@@ -14,6 +14,13 @@ INPUTS = int(os.environ.get("WHERRY_FUZZ_INPUTS", "10000"))
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+@pytest.mark.anyio
+@pytest.mark.postgres
+async def test_postgres_takes_no_more_of_it_than_sqlite(postgres_url):
+    report = await storm_at(5, min(INPUTS, CHANGE_OF_WORLD), database=postgres_url)
+    assert report.accepted > CHANGE_OF_WORLD // 50
 
 
 @pytest.mark.anyio

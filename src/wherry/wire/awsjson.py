@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from wherry.model.errors import ApiError, SerializationException
 from wherry.wire.message import Request, Response
 from wherry.wire.models import Operation, Service
 from wherry.wire.shapes import MAX_DEPTH, refuse_deep, to_params, type_sentence
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""How JSON writes the one character that no environment, file name or database column can hold."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,6 +31,8 @@ def parse(operation: Operation, request: Request) -> dict[str, Any]:
     try:
         params = to_params(msgspec.json.decode(body, type=operation.input_type))
         _refuse_ambiguous(body)
+        if _NUL.search(body):
+            raise SerializationException("A text has a NUL character in it, which no field takes. Remove it.")
     except msgspec.ValidationError as error:
         raise SerializationException(type_sentence(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -34,6 +34,8 @@ def parameters(request: Request) -> dict[str, str]:
         ]
     except ValueError as error:  # UnicodeDecodeError among them
         raise _malformed(f"The form cannot be read: {error}.") from error
+    if any("\x00" in part for pair in pairs for part in pair):
+        raise _malformed("A parameter has a NUL character in it. Remove it.")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _malformed("A parameter occurs twice.")

@@ -74,6 +74,7 @@ def test_a_wrong_type_is_named_by_its_path(body, path):
         b'{"serviceName":"a","desiredCount":' + b"9" * 5000 + b"}",
         b'{"serviceName":"\xff"}',
         b'{"serviceName":"\\ud800"}',
+        b'{"serviceName":"\\\\\\u0000"}',
         b'{"serviceName":"a","serviceName":"b"}',
         b'{"serviceName":"a","new":{"x":1,"x":2}}',
         b"\xef\xbb\xbf{}",
@@ -85,6 +86,10 @@ def test_a_wrong_type_is_named_by_its_path(body, path):
 def test_what_is_no_plain_json_object_is_a_serialization_exception(body):
     with pytest.raises(SerializationException):
         json_params(body)
+
+
+def test_a_backslash_before_u0000_is_no_nul():
+    assert json_params(b'{"serviceName":"\\\\u0000"}') == {"serviceName": "\\u0000"}
 
 
 def test_nesting_has_a_limit_where_the_model_sets_none():
@@ -163,6 +168,7 @@ def test_list_items_of_a_form_may_have_gaps_and_any_order():
         ({"A.b": "1", "A.b.c": "2"}, "MalformedQueryString"),
         ({".".join("a" * 100): "1"}, "MalformedQueryString"),
         ("A=1&A=2", "MalformedQueryString"),
+        ("A=%00", "MalformedQueryString"),
         ("A=%FF", "MalformedQueryString"),
         ("&".join(f"A.{number}=1" for number in range(MAX_PARAMETERS + 1)), "MalformedQueryString"),
     ],
