@@ -45,7 +45,7 @@ def frames(random: Random) -> list[dict[str, Any]]:
         payload.PayloadMessage(**addressed, container_instance_arn=INSTANCE, tasks=tasks),
         payload.HeartbeatMessage(message_id=addressed["message_id"], healthy=True),
         payload.TaskManifestMessage(**addressed, container_instance_arn=INSTANCE, tasks=manifest, timeline=1),
-        payload.TaskStopVerificationAck(message_id=addressed["message_id"], stop_tasks=candidates),
+        payload.TaskStopVerificationAck(message_id="never asked", stop_tasks=candidates),
         payload.AckRequest(message_id=addressed["message_id"]),
         payload.NackRequest(message_id=addressed["message_id"], reason="no"),
         payload.CloseMessage(),
