@@ -141,22 +141,6 @@ def test_out_of_memory_is_told_in_the_words_of_ecs(tmp_path: Path) -> None:
     scenario(tmp_path, play)
 
 
-@pytest.mark.parametrize(("pull", "calls"), [(0, [(True, "RUNNING")]), (60, [(True, None), (False, "RUNNING")])])
-def test_an_interface_is_told_of_by_itself_only_while_images_are_awaited(
-    tmp_path: Path, pull: int, calls: list[tuple[bool, str | None]]
-) -> None:
-    async def play(lab: Lab) -> None:
-        control_plane = lab.control_plane
-        async with lab.agent():
-            await control_plane.send_tasks(a_payload_task(a_payload_container("app", f"pull_seconds={pull}")))
-            await control_plane.reported("RUNNING")
-            await quiet()
-        told = [("attachments" in report, report.get("status")) for report in control_plane.reports]
-        assert told == calls
-
-    scenario(tmp_path, play)
-
-
 def test_a_pull_error_becomes_the_containers_reason_and_nothing_runs(tmp_path: Path) -> None:
     async def play(lab: Lab) -> None:
         async with lab.agent():
@@ -552,6 +536,32 @@ def test_an_instance_that_is_not_known_any_more_registers_anew(tmp_path: Path) -
             await control_plane.lose()
             control_plane.reachable = True
             await control_plane.until(lambda: control_plane.queries[-1]["containerInstanceArn"] == other)
+
+    scenario(tmp_path, play)
+
+
+def test_a_new_name_that_cannot_be_written_down_waits_for_room_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+        other = INSTANCE[:-1] + "2"
+
+        def full(*_: object) -> None:
+            raise JournalError("the disk is full")
+
+        async with lab.agent():
+            await control_plane.send_tasks(a_payload_task())
+            await control_plane.reported("RUNNING")
+            with monkeypatch.context() as broken:
+                broken.setattr(Journal, "set_instance", full)
+                control_plane.known = {other}
+                await control_plane.lose()
+                control_plane.reachable = True
+                await anyio.sleep(600)
+                assert lab.running() == ["app"]
+            await control_plane.until(lambda: control_plane.queries[-1]["containerInstanceArn"] == other)
+            assert len(control_plane.registrations) == 3, "one at the start, one that was refused, one that counts"
 
     scenario(tmp_path, play)
 

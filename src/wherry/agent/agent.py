@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 from wherry import __version__
 from wherry.agent import registration
 from wherry.agent.backoff import Backoff
-from wherry.agent.journal import Journal
+from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.acs import AcsSession
 from wherry.agent.link.base import Channel, ControlPlane, RefusedError, UnreachableError
 from wherry.agent.link.session import Conversation, keep_open
@@ -67,8 +67,8 @@ class _Links:
     async def register(self) -> None:
         """Register until it is taken: again under the ARN of old, under a new one if that is not known any more."""
         host = await self._measure()
-        journal, backoff = self._around.journal, Backoff(1, 30, 1.3, self._around.entropy)
-        known = journal.instance_arn
+        backoff = Backoff(1, 30, 1.3, self._around.entropy)
+        known = self._around.journal.instance_arn
         while True:
             request = registration.request(
                 host,
@@ -87,10 +87,22 @@ class _Links:
             except UnreachableError as error:
                 log.warning("control_plane_unreachable", error=str(error))
             await anyio.sleep(backoff.pause())
-        journal.set_instance(arn)
+        await self._remember_instance(arn)
         prefix = arn.split(":container-instance/", 1)[0]
         self.identity = _Identity(instance_arn=arn, cluster_arn=f"{prefix}:cluster/{cluster_name_of(arn)}")
         log.info("registered", instance=arn, cpu=host.cpu, memory=host.memory)
+
+    async def _remember_instance(self, arn: str) -> None:
+        """Write down who we are, however long the disk is full: what runs here goes on meanwhile."""
+        backoff = Backoff(1, 30, 1.3, self._around.entropy)
+        while True:
+            try:
+                self._around.journal.set_instance(arn)
+            except JournalError as error:
+                log.warning("journal_failed", instance=arn, error=str(error))
+                await anyio.sleep(backoff.pause())
+            else:
+                return
 
     async def _measure(self) -> Host:
         if self._host is None:
