@@ -96,4 +96,5 @@ def _verdict(row: Row, limit: str) -> str:
 
 
 def _amount(number: float, unit: str) -> str:
-    return f"{number:,.0f} {unit}" if abs(number) >= 100 else f"{number:.3g} {unit}"
+    digits = f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+    return f"{digits} {unit}".strip()
