@@ -27,12 +27,12 @@ from wherry.agent.spec import (
     Tmpfs,
     Ulimit,
 )
-from wherry.model.payload import PayloadContainer, PayloadEni, PayloadTask
+from wherry.model.payload import Long, PayloadContainer, PayloadEni, PayloadTask
 from wherry.model.task import DesiredStatus
 
 _MIB = 1024 * 1024
 _NANOSECONDS = 1_000_000_000
-_SIZE = re.compile(r"size=(\d+)m")
+_SIZE = re.compile(r"size=([0-9]{1,10})m")
 _TASK_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:task/(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9-]+")
 _CONTAINER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
@@ -51,10 +51,10 @@ class _Docker(msgspec.Struct, frozen=True, rename="pascal", forbid_unknown_field
 
 class _Healthcheck(_Docker, frozen=True):
     test: Annotated[tuple[str, ...], Meta(min_length=1)]
-    interval: int = 30 * _NANOSECONDS
-    timeout: int = 5 * _NANOSECONDS
-    retries: int = 3
-    start_period: int = 0
+    interval: Long = 30 * _NANOSECONDS
+    timeout: Long = 5 * _NANOSECONDS
+    retries: Long = 3
+    start_period: Long = 0
 
 
 class _Config(_Docker, frozen=True):
@@ -69,18 +69,18 @@ class _Config(_Docker, frozen=True):
 
 class _Ulimit(_Docker, frozen=True):
     name: str
-    soft: int
-    hard: int
+    soft: Long
+    hard: Long
 
 
 class _HostConfig(_Docker, frozen=True):
-    memory_reservation: int | None = None
-    memory_swap: int | None = None
-    memory_swappiness: int | None = None
+    memory_reservation: Long | None = None
+    memory_swap: Long | None = None
+    memory_swappiness: Long | None = None
     privileged: bool | None = None
     readonly_rootfs: bool | None = None
     init: bool | None = None
-    shm_size: int | None = None
+    shm_size: Long | None = None
     dns: tuple[str, ...] | None = None
     dns_search: tuple[str, ...] | None = None
     extra_hosts: tuple[str, ...] | None = None

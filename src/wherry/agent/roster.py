@@ -14,7 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from wherry.agent.assignments import desired_status, take_on
+from wherry.agent.assignments import take_on
 from wherry.agent.backoff import Backoff
 from wherry.agent.memory import Assignment, Told
 from wherry.agent.progress import View
@@ -101,7 +101,7 @@ class Roster:
         runner = self._runners.get(task.arn)
         if runner is not None:
             known = runner.assignment
-            if desired_status(task) is DesiredStatus.RUNNING or known.desired is DesiredStatus.STOPPED:
+            if task.desired_status != DesiredStatus.STOPPED or known.desired is DesiredStatus.STOPPED:
                 return None
             return replace(known, desired=DesiredStatus.STOPPED)
         if (finished := self._finished.get(task.arn)) is not None:

@@ -7,11 +7,18 @@ without a default is always on the wire: the stock agent dereferences it without
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from wherry.model.base import Value
+
+Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Long = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What AWS calls an integer (of these, none is negative) and a long: a frame with more than that is malformed."""
+Key = Annotated[str, Meta(pattern=r"^[^\x00]*\Z")]
+"""What is looked up by: PostgreSQL takes no NUL."""
 
 
 class DockerConfig(Value, frozen=True):
@@ -32,8 +39,8 @@ class PayloadDependency(Value, frozen=True):
 class PayloadPort(Value, frozen=True):
     """An entry of `portMappings`."""
 
-    container_port: int
-    host_port: int
+    container_port: Natural
+    host_port: Natural
     protocol: str
 
 
@@ -46,8 +53,8 @@ class PayloadContainer(Value, frozen=True):
     name: str
     image: str
     essential: bool
-    cpu: int
-    memory: int
+    cpu: Natural
+    memory: Natural
     overrides: str
     docker_config: DockerConfig
     container_arn: str = ""
@@ -56,8 +63,8 @@ class PayloadContainer(Value, frozen=True):
     environment: dict[str, str] = {}
     port_mappings: tuple[PayloadPort, ...] = ()
     depends_on: tuple[PayloadDependency, ...] = ()
-    start_timeout: int | None = None
-    stop_timeout: int | None = None
+    start_timeout: Natural | None = None
+    stop_timeout: Natural | None = None
     health_check_type: str | None = None
 
 
@@ -96,7 +103,7 @@ class PayloadTask(Value, frozen=True):
     containers: tuple[PayloadContainer, ...] = ()
     elastic_network_interfaces: tuple[PayloadEni, ...] = ()
     cpu: float | None = None
-    memory: int | None = None
+    memory: Natural | None = None
     network_mode: str | None = None
     launch_type: str | None = None
     service_name: str | None = None
@@ -160,14 +167,14 @@ class TaskManifestMessage(Value, frozen=True):
     cluster_arn: str
     container_instance_arn: str
     tasks: tuple[ManifestTask, ...]
-    timeline: int
+    timeline: Long
     generated_at: int = 0
 
 
 class StopCandidate(Value, frozen=True):
     """A task that the agent has and the manifest lacks."""
 
-    task_arn: str
+    task_arn: Key
     task_cluster_arn: str = ""
 
 
@@ -203,7 +210,7 @@ class ContainerHealth(Value, frozen=True):
 class TaskHealth(Value, frozen=True):
     """Health of the containers of one task that have a health check."""
 
-    task_arn: str
+    task_arn: Key
     containers: tuple[ContainerHealth, ...]
     cluster_arn: str = ""
     task_definition_family: str = ""

@@ -41,7 +41,7 @@ class AcsSession:
         self._cluster = cluster
         self._instance_arn = instance_arn
         self._entropy = entropy
-        self._asked: str | None = None
+        self._asked: tuple[str, frozenset[str]] | None = None
 
     async def run(self, conversation: Conversation) -> None:
         """Converse until either side hangs up."""
@@ -75,8 +75,8 @@ class AcsSession:
                 await self._send(payload.HeartbeatAckRequest(message_id=message.message_id))
             case payload.TaskManifestMessage():
                 await self._on_manifest(message)
-            case payload.TaskStopVerificationAck() if message.message_id == self._asked:
-                self._roster.stop(task.task_arn for task in message.stop_tasks)
+            case payload.TaskStopVerificationAck():
+                self._on_verified(message)
             case payload.CloseMessage():
                 log.info("control_plane_closes", reason=message.message)
                 return False
@@ -107,10 +107,16 @@ class AcsSession:
             for stray in self._roster.strays(message.tasks)
         )
         if candidates:
-            self._asked = message.message_id
+            self._asked = message.message_id, frozenset(candidate.task_arn for candidate in candidates)
             await self._send(
                 payload.TaskStopVerificationMessage(message_id=message.message_id, stop_candidates=candidates)
             )
+
+    def _on_verified(self, message: payload.TaskStopVerificationAck) -> None:
+        """Stop what was asked about and nothing else; an answer counts once."""
+        if self._asked is not None and message.message_id == self._asked[0]:
+            candidates, self._asked = self._asked[1], None
+            self._roster.stop({task.task_arn for task in message.stop_tasks} & candidates)
 
     async def _refuse(self, frame: dict[str, Any], reason: str) -> None:
         """Refuse a frame that cannot be read, if it says at least which it is."""

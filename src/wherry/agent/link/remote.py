@@ -124,7 +124,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def _object(text: bytes) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # msgspec's own errors, bytes that are no UTF-8, and a nest too deep
         return None
 
 
