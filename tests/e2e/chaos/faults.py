@@ -51,9 +51,11 @@ class Faults:
         self._scene.start("server")
 
     def kill_engine(self, seconds: float) -> None:
+        began = time.time()
         self._scene.engine.kill()
         time.sleep(seconds)
         self._scene.engine.start()
+        self._ledger.outages.append((began, time.time()))
 
     def kill_containers(self, seconds: float) -> None:
         """Kill a few by hand, of whatever kind."""

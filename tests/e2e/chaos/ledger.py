@@ -48,6 +48,8 @@ class Ledger:
     services: dict[str, ServicePromise] = field(default_factory=dict)
     runs: list[RunPromise] = field(default_factory=list)
     killed: set[str] = field(default_factory=set)
+    outages: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when there was no engine, in epoch seconds."""
     calls: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)

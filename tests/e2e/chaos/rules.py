@@ -36,6 +36,8 @@ def everything_explained(ledger: Ledger, seen: Mapping[str, Sighting]) -> Iterat
         if task.get("lastStatus") != "STOPPED" or arn in ledger.killed:
             continue
         run, code = ledger.run_of(arn), task.get("stopCode")
+        if code == "TaskFailedToStart" and _was_starting_in_an_outage(ledger, task):
+            continue
         if code == "ServiceSchedulerInitiated" and run is None:
             continue
         if code == "UserInitiated" and run is not None and run.stopped:
@@ -49,6 +51,13 @@ def everything_explained(ledger: Ledger, seen: Mapping[str, Sighting]) -> Iterat
         ends = [(container.get("exitCode"), container.get("reason")) for container in task["containers"]]
         whose = task.get("group"), task.get("startedBy")
         yield f"{arn} of {whose} stopped for no reason of ours: {code}, {task.get('stoppedReason')}, {ends}"
+
+
+def _was_starting_in_an_outage(ledger: Ledger, task: Mapping[str, Any]) -> bool:
+    """Say whether the engine was killed during the start: it leaves half a container behind, and will not start it."""
+    failed = any("CannotStartContainerError" in container.get("reason", "") for container in task["containers"])
+    created, stopped = task["createdAt"].timestamp(), task["stoppedAt"].timestamp()
+    return failed and any(created < end and stopped > began for began, end in ledger.outages)
 
 
 def all_runs_there(ledger: Ledger, started: Mapping[str, set[str]]) -> Iterator[str]:
