@@ -36,7 +36,7 @@ def everything_explained(ledger: Ledger, seen: Mapping[str, Sighting]) -> Iterat
         if task.get("lastStatus") != "STOPPED" or arn in ledger.killed:
             continue
         run, code = ledger.run_of(arn), task.get("stopCode")
-        if code == "TaskFailedToStart" and _was_starting_in_an_outage(ledger, task):
+        if _engine_lost_track(ledger, task):
             continue
         if code == "ServiceSchedulerInitiated" and run is None:
             continue
@@ -53,11 +53,15 @@ def everything_explained(ledger: Ledger, seen: Mapping[str, Sighting]) -> Iterat
         yield f"{arn} of {whose} stopped for no reason of ours: {code}, {task.get('stoppedReason')}, {ends}"
 
 
-def _was_starting_in_an_outage(ledger: Ledger, task: Mapping[str, Any]) -> bool:
-    """Say whether the engine was killed during the start: it leaves half a container behind, and will not start it."""
-    failed = any("CannotStartContainerError" in container.get("reason", "") for container in task["containers"])
+def _engine_lost_track(ledger: Ledger, task: Mapping[str, Any]) -> bool:
+    """Say whether the engine was killed while only it knew of the task: in the middle of a start, or as it exited.
+
+    It leaves half a container that it will not start any more, and tells an exit that it has missed as 255.
+    """
+    failed = task.get("stopCode") == "TaskFailedToStart"
+    missed = any(container.get("exitCode") in {None, 255} for container in task["containers"])
     created, stopped = task["createdAt"].timestamp(), task["stoppedAt"].timestamp()
-    return failed and any(created < end and stopped > began for began, end in ledger.outages)
+    return (failed or missed) and any(created < end and stopped > began for began, end in ledger.outages)
 
 
 def all_runs_there(ledger: Ledger, started: Mapping[str, set[str]]) -> Iterator[str]:
