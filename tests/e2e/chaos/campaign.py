@@ -73,7 +73,7 @@ class Campaign:
         deadline = time.monotonic() + CALM
         found = ["nothing could be asked"]
         while time.monotonic() < deadline:
-            with contextlib.suppress(BotoCoreError, ClientError):
+            with contextlib.suppress(BotoCoreError, ClientError, KeyError):
                 self.watch.look()
                 if not (found := unrest()):
                     return

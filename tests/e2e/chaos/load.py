@@ -163,7 +163,9 @@ class Load:
                     return {}
                 self._ledger.calls["refused for the time being"] += 1
             else:
-                return answer
+                if answer.keys() > {"ResponseMetadata"}:  # one that was cut short has no members
+                    return answer
+                self._ledger.calls["unanswered"] += 1
             time.sleep(0.2)
         self._ledger.blame(f"{operation} of {parameters} was not acknowledged within {INSISTENCE:g} s")
         return {}

@@ -57,7 +57,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._end.wait(EVERY):
-            with contextlib.suppress(BotoCoreError, ClientError):
+            with contextlib.suppress(BotoCoreError, ClientError, KeyError):  # an answer cut short has no members
                 self.look()
 
     def _look_at_services(self) -> None:

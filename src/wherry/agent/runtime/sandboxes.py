@@ -8,6 +8,7 @@ namespace the task's containers join. Either way the namespace is empty at first
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ from wherry.agent.runtime.engine import Engine, EngineError
 from wherry.agent.runtime.registration import RUNTIME
 from wherry.agent.sandbox import cgroups, files, names, namespaces
 from wherry.agent.spec import TaskSpec
+
+_GONE = re.compile("No such container|marked for removal")
 
 LINKS = Path("/run/wherry/containers")
 """One symlink a container, named by its id, to its network namespace: what the OCI runtime goes by."""
@@ -185,8 +188,11 @@ class PauseSandbox:
         try:
             await self._engine.call(method, path, params=params, body=body)
         except EngineError as error:
-            if error.status not in accepted:
-                raise RuntimeFault("ContainerNetworkingError", error.message) from error
+            if error.status in accepted:
+                return
+            if _GONE.search(error.message):  # somebody tidied up before it ran: it is made again
+                raise RuntimeUnavailableError(error.message) from error
+            raise RuntimeFault("ContainerNetworkingError", error.message) from error
 
 
 def admit(container_id: str, namespace: Path) -> None:
