@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -30,7 +29,7 @@ from wherry.agent.runtime.base import (
     RuntimeUnavailableError,
     Usage,
 )
-from wherry.agent.runtime.engine import UNBOUNDED, Engine, EngineError, engine_url, is_local
+from wherry.agent.runtime.engine import GONE, UNBOUNDED, Engine, EngineError, engine_url, is_local
 from wherry.agent.runtime.images import Images
 from wherry.agent.runtime.registration import RUNTIME
 from wherry.agent.runtime.sandboxes import NamespaceSandbox, PauseSandbox, Sandbox, admit, dismiss
@@ -53,10 +52,6 @@ class _Host(msgspec.Struct, frozen=True, kw_only=True):
     paused: frozenset[str]
     namespace: NamespaceSandbox
     pause: PauseSandbox
-
-
-_GONE = re.compile("No such container|marked for removal")
-"""What the engine says when it is asked to start what is gone, or about to be."""
 
 
 class DockerRuntime:
@@ -194,7 +189,7 @@ class DockerRuntime:
             async with self._starts:
                 await self._engine.call("POST", f"containers/{runtime_id}/start")
         except EngineError as error:
-            if error.status in {404, 409} and _GONE.search(error.message):
+            if error.status in {404, 409} and GONE.search(error.message):
                 raise ContainerGoneError(runtime_id) from error
             raise _fault("CannotStartContainerError", error) from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -23,6 +24,9 @@ ORDINARY = aiohttp.ClientTimeout(total=240, sock_connect=5)
 """Patience for one call, in seconds; the stock agent waits 4 minutes for a create."""
 UNBOUNDED = aiohttp.ClientTimeout(sock_connect=5)
 """For calls that last as long as what they watch."""
+
+GONE = re.compile("No such container|marked for removal")
+"""What the engine says when it is asked to start what is gone, or about to be."""
 
 _NO_CONNECTION = 900  # aiodocker's status where the engine gave none
 

@@ -8,7 +8,6 @@ namespace the task's containers join. Either way the namespace is empty at first
 from __future__ import annotations
 
 import contextlib
-import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,12 +15,10 @@ import anyio.to_thread
 
 from wherry.agent.runtime import pause, translate
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
-from wherry.agent.runtime.engine import Engine, EngineError
+from wherry.agent.runtime.engine import GONE, Engine, EngineError
 from wherry.agent.runtime.registration import RUNTIME
 from wherry.agent.sandbox import cgroups, files, names, namespaces
 from wherry.agent.spec import TaskSpec
-
-_GONE = re.compile("No such container|marked for removal")
 
 LINKS = Path("/run/wherry/containers")
 """One symlink a container, named by its id, to its network namespace: what the OCI runtime goes by."""
@@ -190,7 +187,7 @@ class PauseSandbox:
         except EngineError as error:
             if error.status in accepted:
                 return
-            if _GONE.search(error.message):  # somebody tidied up before it ran: it is made again
+            if GONE.search(error.message):  # somebody tidied up before it ran: it is made again
                 raise RuntimeUnavailableError(error.message) from error
             raise RuntimeFault("ContainerNetworkingError", error.message) from error
 
