@@ -153,13 +153,13 @@ async def test_plain_fields_reach_the_container(lab, docker):
         )
     )
     [runtime_id] = await lab.started(spec)
-    assert (await inside(docker, runtime_id, "echo $COLOUR; env | cat; id -u; ulimit -n")).splitlines()[
-        0
-    ] == "blue = green"
     said = await inside(
-        docker, runtime_id, "id -u; ulimit -n; cat /proc/sys/net/ipv4/tcp_keepalive_time; cat /proc/1/comm"
+        docker, runtime_id, "echo $COLOUR; id -u; cat /proc/sys/net/ipv4/tcp_keepalive_time; cat /proc/1/comm"
     )
-    assert said.split() == ["1234", "1024", "555", "docker-init"]
+    assert said.splitlines() == ["blue = green", "1234", "555", "docker-init"]
+    # Of the container's own process: runc sometimes gives one that joins it the hard limit for the soft one.
+    limits = await inside(docker, runtime_id, "cat /proc/1/limits")
+    assert re.search(r"^Max open files +1024 +4096 ", limits, re.MULTILINE)
     mounts = await inside(docker, runtime_id, "cat /proc/mounts")
     assert re.search(r"^\S+ /scratch tmpfs \S*noexec\S*size=5120k", mounts, re.MULTILINE)
     assert re.search(r"^\S+ /dev/shm tmpfs \S*size=33792k", mounts, re.MULTILINE)

@@ -78,10 +78,10 @@ class Campaign:
                 if not (found := unrest()):
                     return
             time.sleep(0.2)
-        self.ledger.blame(f"waited {CALM:g} s for {what}: {found}")
+        self.ledger.blame(f"waited {CALM:g} s for {what}: {found}\n{self._scene.last_words()}")
 
     def _unrest(self) -> list[str]:
-        found = [] if self._scene.wherry.joined() else ["the agent has not joined"]
+        found = [*self._scene.away()]
         for promise in self.ledger.services.values():
             (service,) = self._scene.cluster.ecs.describe_services(services=[promise.name])["services"]
             running = self.watch.of_service(promise.name)

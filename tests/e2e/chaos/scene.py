@@ -61,6 +61,18 @@ class Scene:
         for role in roles:
             self.programs[role].kill()
 
+    def away(self) -> Iterator[str]:
+        """Tell who is not there that ought to be."""
+        for role, program in self.programs.items():
+            if not program.alive:
+                yield f"the {role} has ended with {program.process.returncode}"
+        if not self.wherry.joined():
+            yield f"the agent has not joined: {self.wherry.health()}"
+
+    def last_words(self) -> str:
+        """Show the end of each program's log."""
+        return "\n".join(f"{role}:\n{program.said()[-4000:]}" for role, program in self.programs.items())
+
     def others_are_untouched(self) -> Iterator[str]:
         """Tell what has happened to containers of others."""
         now = self._lives_of_others()

@@ -20,7 +20,7 @@ def anyio_backend():
     return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
-async def dials_within(seconds: float, *, lasting: float) -> int:
+async def dials_within(seconds: float, *, lasting: float, heard: bool = True) -> int:
     dialled = 0
 
     async def dial() -> Channel:
@@ -31,7 +31,7 @@ async def dials_within(seconds: float, *, lasting: float) -> int:
         return ours
 
     async def converse(conversation: Conversation) -> None:
-        conversation.heard = True
+        conversation.heard = heard
         await anyio.sleep(lasting)
         raise anyio.EndOfStream
 
@@ -48,4 +48,12 @@ async def test_a_conversation_that_was_worth_it_is_taken_up_again_at_once() -> N
 
 
 async def test_one_that_is_ended_as_soon_as_it_begins_is_not_tried_without_a_pause() -> None:
-    assert await dials_within(600, lasting=0) < 20
+    assert await dials_within(600, lasting=0) < 100
+
+
+async def test_a_line_that_breaks_now_and_then_does_not_keep_the_agent_away() -> None:
+    assert await dials_within(600, lasting=0) > 60
+
+
+async def test_where_nobody_is_heard_the_pauses_grow() -> None:
+    assert await dials_within(600, lasting=10, heard=False) < 25
