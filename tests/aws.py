@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
-from tests.builders import NOW, SCOPE, Counter
+from tests.builders import KEYRING, NOW, SCOPE, Counter
 
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
@@ -40,7 +40,14 @@ class Aws:
         self.store = store
         self.now = NOW
         self.principal = ROOT
-        self.ctx = Context(store=store, settings=Settings(), scope=SCOPE, clock=lambda: self.now, entropy=Counter())
+        self.ctx = Context(
+            store=store,
+            settings=Settings(),
+            scope=SCOPE,
+            clock=lambda: self.now,
+            entropy=Counter(),
+            keyring=KEYRING,
+        )
 
     async def seed(self) -> Aws:
         """Make the default VPC and cluster."""

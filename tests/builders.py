@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from wherry.keyring import Keyring
 from wherry.model.arn import FARGATE_POOL, Scope
 from wherry.model.cluster import Cluster
 from wherry.model.instance import ContainerInstance
@@ -20,6 +22,7 @@ from wherry.model.taskdef import ContainerDefinition, TaskDefinition
 
 SCOPE = Scope(region="us-east-1", account_id="000000000000")
 NOW = 1_700_000_000.0
+KEYRING = Keyring({"00000001": bytes(32)}, entropy=os.urandom)
 DIGEST = "sha256:" + "ab" * 32
 
 

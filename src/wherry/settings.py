@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Directory of the database and of the agent's journal."""
     database_url: str | None = None
     """`postgresql://…`; without it SQLite in the data directory."""
+    key_file: Path | None = None
+    """File with the keys that secrets are encrypted under; without it `secrets.key` in the data directory."""
     region: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")] = "us-east-1"
     """Region in ARNs; fixed at the first start."""
     account_id: Annotated[str, Meta(pattern=r"^\d{12}$")] = "000000000000"
@@ -102,6 +104,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def resolved_database_url(self) -> str:
         """The database: the one named, or SQLite in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir / 'wherry.db'}"
+
+    @property
+    def resolved_key_file(self) -> Path:
+        """The key file: the one named, or the one in the data directory."""
+        return self.key_file or self.data_dir / "secrets.key"
 
     @property
     def base_url(self) -> str:

@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from botocore import xform_name
 from botocore.waiter import SingleWaiterConfig, WaiterModel
 from structlog.testing import capture_logs
-from tests.builders import NOW, SCOPE
+from tests.builders import KEYRING, NOW, SCOPE
 from tests.component.cluster_plane import Link, Plane
 from tests.component.cluster_rules import Rules
 from tests.sums import sums_as_kept, sums_as_they_should_be
@@ -118,7 +118,14 @@ class Cluster:
     def __init__(self, store: Store, group: TaskGroup, path: Path, *, settings: Settings, seed: int) -> None:
         self.store, self.group, self.path = store, group, path
         self.random = Random(seed)
-        self.ctx = Context(store=store, settings=settings, scope=SCOPE, clock=clock, entropy=Random(seed + 1).randbytes)
+        self.ctx = Context(
+            store=store,
+            settings=settings,
+            scope=SCOPE,
+            clock=clock,
+            entropy=Random(seed + 1).randbytes,
+            keyring=KEYRING,
+        )
         self.plane = Plane(self.ctx)
         self.hosts: list[Host] = []
         self.scripts: dict[str, Script] = {}

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.builders import NOW, SCOPE, Counter, a_deployment, a_task
+from tests.builders import KEYRING, NOW, SCOPE, Counter, a_deployment, a_task
 
 from wherry.api.context import Context
 from wherry.api.ecs import taskdefs
@@ -36,7 +36,14 @@ class Ecs:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.now = NOW
-        self.ctx = Context(store=store, settings=Settings(), scope=SCOPE, clock=lambda: self.now, entropy=Counter())
+        self.ctx = Context(
+            store=store,
+            settings=Settings(),
+            scope=SCOPE,
+            clock=lambda: self.now,
+            entropy=Counter(),
+            keyring=KEYRING,
+        )
 
     async def __call__(self, operation: str, **params: Any) -> dict[str, Any]:
         handler = getattr(taskdefs, re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())

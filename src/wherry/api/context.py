@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from wherry.keyring import Keyring
 from wherry.model.arn import Scope
 from wherry.model.ids import Entropy
 from wherry.settings import Settings
@@ -13,10 +14,11 @@ from wherry.store.store import Store
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """The store, and the sources of everything that is not in it. `clock` tells epoch seconds."""
+    """The store, the keys of what is secret in it, and the sources of everything else. `clock` tells epoch seconds."""
 
     store: Store
     settings: Settings
     scope: Scope
     clock: Callable[[], float]
     entropy: Entropy
+    keyring: Keyring

@@ -27,6 +27,7 @@ from wherry.api.ec2 import defaults
 from wherry.api.tcs import session as tcs
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.control import instances, reaper, scheduler, services
+from wherry.keyring import KeyringError, open_keyring
 from wherry.model.arn import Scope
 from wherry.model.errors import ApiError
 from wherry.model.instance import ContainerInstance
@@ -142,6 +143,10 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
     `choose_vpc` picks the VPC's addresses at the first start where the settings name none.
     """
     scope = Scope(region=settings.region, account_id=settings.account_id)
+    try:
+        keyring = open_keyring(settings.resolved_key_file, entropy=os.urandom)
+    except KeyringError as error:
+        raise StartError(str(error), "Without its keys nothing that is secret in the database can be read.") from error
     async with Store.open(settings.resolved_database_url) as store:
         vpc_cidr = settings.vpc_cidr
         if vpc_cidr is None and choose_vpc is not None and await store.read(defaults.vpc_cidr) is None:
@@ -155,7 +160,7 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
             await store.write(begin)
         except defaults.InstallationError as error:
             raise StartError(str(error)) from error
-        yield Context(store=store, settings=settings, scope=scope, clock=time.time, entropy=os.urandom)
+        yield Context(store=store, settings=settings, scope=scope, clock=time.time, entropy=os.urandom, keyring=keyring)
 
 
 def trust_of(settings: Settings) -> Trust:
