@@ -58,7 +58,7 @@ class ControlPlane:
         self._channels: list[Channel] = []
         self._changed = anyio.Event()
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def call(self, operation: str, parameters: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         await anyio.lowlevel.checkpoint()
         self._reach()
         match operation:

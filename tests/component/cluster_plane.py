@@ -93,11 +93,13 @@ class Link:
         self._random = random
         self._open: set[MemoryChannel] = set()
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def call(
+        self, operation: str, parameters: Mapping[str, Any], *, service: str = "ecs", **_: Any
+    ) -> dict[str, Any]:
         await anyio.lowlevel.checkpoint()
         self._reach()
         try:
-            answer = await self._plane().call("ecs", operation, _over_the_wire(parameters))
+            answer = await self._plane().call(service, operation, _over_the_wire(parameters))
         except ApiError as error:
             raise RefusedError(error.code, error.message) from error
         self._reach()

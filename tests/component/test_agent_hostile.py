@@ -309,7 +309,7 @@ class Babbling(ControlPlane):
         self.random = Random(seed)
         self.babbled = 0
 
-    async def call(self, operation: str, parameters: Any) -> dict[str, Any]:
+    async def call(self, operation: str, parameters: Any, **_: Any) -> dict[str, Any]:
         answer = await super().call(operation, parameters)
         if self.honest:
             return answer

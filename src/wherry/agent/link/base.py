@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from wherry.agent.spec import Struct
+
 
 class UnreachableError(Exception):
     """No answer, or none that says anything about the request: try again later."""
@@ -30,6 +32,20 @@ class RefusedError(Exception):
         return self.code == "InactiveInstanceException"
 
 
+class AccessKey(Struct, frozen=True):
+    """Credentials to sign with; no text shows them."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"AccessKey({self.access_key_id})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("access_key_id", self.access_key_id)]
+
+
 class Channel(Protocol):
     """Carries JSON objects. Once closed it raises anyio's `EndOfStream` on receive, `ClosedResourceError` on send."""
 
@@ -49,8 +65,13 @@ class Channel(Protocol):
 class ControlPlane(Protocol):
     """One control plane. Both methods raise `UnreachableError` and `RefusedError`."""
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out an ECS operation; members are named as AWS names them."""
+    async def call(
+        self, operation: str, parameters: Mapping[str, Any], *, service: str = "ecs", signer: AccessKey | None = None
+    ) -> dict[str, Any]:
+        """Carry out an operation of `service` (ecs, logs, ssm, secretsmanager); members are named as AWS names them.
+
+        `signer` is the role in whose name it is done; without it the agent's own credentials sign.
+        """
         ...
 
     async def connect(self, endpoint: str, query: Mapping[str, str]) -> Channel:

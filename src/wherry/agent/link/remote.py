@@ -15,10 +15,15 @@ from botocore.credentials import Credentials
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from wherry.agent.link.base import Channel, RefusedError, UnreachableError
+from wherry.agent.link.base import AccessKey, Channel, RefusedError, UnreachableError
 
-SERVICE = "ecs"
-TARGET = "AmazonEC2ContainerServiceV20141113"
+TARGETS = {
+    "ecs": "AmazonEC2ContainerServiceV20141113",
+    "logs": "Logs_20140328",
+    "secretsmanager": "secretsmanager",
+    "ssm": "AmazonSSM",
+}
+"""What the operations of a service are prefixed with on the wire; the names are those that are signed for."""
 ANSWER_TIMEOUT = 60.0
 HANDSHAKE_TIMEOUT = 30.0
 MAX_FRAME = 16 * 1024 * 1024
@@ -42,11 +47,13 @@ class RemoteControlPlane:
         """Close the connection pool."""
         await self._session.close()
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out an ECS operation by AWS JSON 1.1."""
+    async def call(
+        self, operation: str, parameters: Mapping[str, Any], *, service: str = "ecs", signer: AccessKey | None = None
+    ) -> dict[str, Any]:
+        """Carry out an operation by AWS JSON 1.1."""
         body = msgspec.json.encode(parameters)
-        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{TARGET}.{operation}"}
-        signed = self._sign("POST", self._url, headers, body)
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{TARGETS[service]}.{operation}"}
+        signed = self._sign("POST", self._url, headers, body, service=service, signer=signer)
         try:
             # A redirect would take what is signed for this place to another.
             request = self._session.post(self._url, data=body, headers=signed, allow_redirects=False)
@@ -78,9 +85,21 @@ class RemoteControlPlane:
             raise UnreachableError(f"{endpoint}: {error or type(error).__name__}") from error
         return _WebSocketChannel(connection)
 
-    def _sign(self, method: str, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+    def _sign(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        service: str = "ecs",
+        signer: AccessKey | None = None,
+    ) -> dict[str, str]:
         request = AWSRequest(method=method, url=url, headers={"Host": urlsplit(url).netloc, **headers}, data=body)
-        SigV4Auth(self._credentials, SERVICE, self._region).add_auth(request)
+        credentials = self._credentials
+        if signer is not None:
+            credentials = Credentials(signer.access_key_id, signer.secret_access_key, signer.session_token)
+        SigV4Auth(credentials, service, self._region).add_auth(request)
         return {name: value for name, value in request.headers.items() if name != "Host"}
 
 
