@@ -74,3 +74,8 @@ def cluster_name_of(arn: str) -> str:
 def region_of(arn: str) -> str:
     """Return the region inside an ARN."""
     return arn.split(":")[3]
+
+
+def account_of(arn: str) -> str:
+    """Return the account inside an ARN."""
+    return arn.split(":")[4]

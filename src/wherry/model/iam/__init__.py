@@ -1,0 +1,1 @@
+"""AWS IAM: principals, policies and the decision whether a call is allowed."""
