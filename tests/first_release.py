@@ -13,6 +13,10 @@ _STATEMENTS = (
     "DROP INDEX ix_services_cluster_arn_status_service_arn",
     "CREATE INDEX ix_tasks_cluster_arn_desired_status ON tasks (cluster_arn, desired_status)",
     "CREATE INDEX ix_services_cluster_arn_status ON services (cluster_arn, status)",
+    "DROP TABLE secrets",
+    "DROP TABLE secret_versions",
+    "DROP TABLE parameters",
+    "DROP TABLE parameter_versions",
     "UPDATE alembic_version SET version_num = '0001'",
 )
 

@@ -11,7 +11,9 @@ from wherry.model.cluster import Cluster
 from wherry.model.instance import ContainerInstance
 from wherry.model.network import NetworkInterface, SecurityGroup, Subnet, Vpc
 from wherry.model.reserved import Reserved, interface_shares, task_shares
+from wherry.model.secretsmanager.secret import Secret, SecretVersion
 from wherry.model.service import Deployment, Service, ServiceEvent, ServiceRevision
+from wherry.model.ssm.parameter import Parameter, ParameterVersion
 from wherry.model.task import Task
 from wherry.model.taskdef import Family, TaskDefinition
 from wherry.store.schema import Key, Schema, Table, flag, integer, number, text
@@ -200,6 +202,34 @@ TABLES: tuple[Table[Any], ...] = (
         key="key",
         columns=(number("expires_at"),),
         indexes=(("expires_at",),),
+    ),
+    Table(
+        name="secrets",
+        type=Secret,
+        key="arn",
+        columns=(
+            text("name"),
+            number("created_date"),
+            number("last_changed_date"),
+            number("deletion_date", null=True),
+        ),
+        indexes=(("created_date",), ("last_changed_date",), ("deletion_date",)),
+        unique=(("name",),),
+    ),
+    Table(
+        name="secret_versions",
+        type=SecretVersion,
+        key="key",
+        columns=(text("secret_arn"), number("created_date")),
+        indexes=(("secret_arn", "created_date"),),
+    ),
+    Table(name="parameters", type=Parameter, key="arn", columns=(text("parent"),), indexes=(("parent", "arn"),)),
+    Table(
+        name="parameter_versions",
+        type=ParameterVersion,
+        key="key",
+        columns=(text("parameter_arn"), integer("number")),
+        indexes=(("parameter_arn", "number"),),
     ),
     Table(name="meta", type=Meta, key="name"),
 )

@@ -1,0 +1,1 @@
+"""Secrets Manager: secrets, their versions, and the staging labels that tell versions apart."""

@@ -1,0 +1,1 @@
+"""SSM Parameter Store: parameters, their versions and labels."""
