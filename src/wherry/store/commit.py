@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 
 from wherry.store.database import Connection, Database
 from wherry.store.schema import Key
-from wherry.store.statements import Statements
-from wherry.store.tx import Tx
 
 R = TypeVar("R")
+
+
+class Transaction(Protocol):
+    """What a transaction function is given, whatever else it can do."""
+
+    dirty: set[Key]
+
+    def end(self) -> None:
+        """Make any later use an error."""
 
 
 class Job(Generic[R]):
@@ -21,7 +28,7 @@ class Job(Generic[R]):
 
     __slots__ = ("_error", "_fn", "_result", "dirty", "settled")
 
-    def __init__(self, fn: Callable[[Tx], R]) -> None:
+    def __init__(self, fn: Callable[[Any], R]) -> None:
         self._fn = fn
         self._result: list[R] = []
         self._error: BaseException | None = None
@@ -33,7 +40,7 @@ class Job(Generic[R]):
         """Whether the function raised, or its commit failed."""
         return self._error is not None
 
-    def run(self, tx: Tx) -> None:
+    def run(self, tx: Transaction) -> None:
         """Run the function and keep what it returns; raises what it raises."""
         self._result.append(self._fn(tx))
         self.dirty = tx.dirty
@@ -52,9 +59,12 @@ class Job(Generic[R]):
         return self._result[0]
 
 
-def commit(jobs: Sequence[Job[Any]], *, database: Database, statements: Statements) -> frozenset[Key]:
+def commit(
+    jobs: Sequence[Job[Any]], *, database: Database, transaction: Callable[[Connection], Transaction]
+) -> frozenset[Key]:
     """Run `jobs` in one transaction and make it durable; return the keys that are dirty now.
 
+    `transaction` makes what each function is given.
     A job that raises is undone alone. If the transaction as a whole fails, nothing of it has happened and every job
     fails with the reason. Never raises: whatever goes wrong belongs to the jobs' callers.
     """
@@ -62,7 +72,7 @@ def commit(jobs: Sequence[Job[Any]], *, database: Database, statements: Statemen
     try:
         connection.begin()
         for job in jobs:
-            _attempt(job, connection, database, statements)
+            _attempt(job, connection, database, transaction(connection))
         connection.commit()
     except BaseException as error:  # noqa: BLE001 - carried to the callers, who are on another thread
         with suppress(Exception):  # the connection may be gone, and the transaction with it
@@ -73,8 +83,7 @@ def commit(jobs: Sequence[Job[Any]], *, database: Database, statements: Statemen
     return frozenset(key for job in jobs for key in job.dirty)
 
 
-def _attempt(job: Job[Any], connection: Connection, database: Database, statements: Statements) -> None:
-    tx = Tx(connection, statements, writable=True)
+def _attempt(job: Job[Any], connection: Connection, database: Database, tx: Transaction) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.run(tx)

@@ -24,10 +24,7 @@ from wherry.store.errors import (
     ReadOnlyDatabase,
     StoreError,
 )
-from wherry.store.migrate import migrate
-
-WRITER_LOCK = 0x7768657272790001
-"""The advisory lock of whoever writes: "wherry" in ASCII and a one."""
+from wherry.store.migrate import STATE, History, migrate
 
 OLDEST_VERSION = 150000
 """PostgreSQL 15, as the server counts."""
@@ -76,8 +73,9 @@ _MEANING: tuple[tuple[tuple[type[psycopg.Error], ...], type[StoreError], str], .
 class PostgresConnection:
     """A connection in the driver's autocommit mode: every BEGIN is ours."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], writer_lock: int) -> None:
         self.driver = connection
+        self._writer_lock = writer_lock
 
     def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> psycopg.Cursor[Any]:
         """Run one statement; the driver prepares it on the server when it comes often."""
@@ -85,7 +83,7 @@ class PostgresConnection:
 
     def begin(self) -> None:
         """Begin and wait for our turn among the writers of all processes."""
-        self.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+        self.execute(f"BEGIN; SELECT pg_advisory_xact_lock({self._writer_lock})")
 
     def begin_snapshot(self) -> None:
         """Begin; the first read fixes the state that is seen."""
@@ -110,10 +108,10 @@ class PostgresConnection:
 class _Writer(PostgresConnection):
     """The writing connection: replaced when the server was restarted in between."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, writer_lock: int) -> None:
         self._engine = engine
         self._borrowed = engine.raw_connection()
-        super().__init__(_driver_of(self._borrowed))
+        super().__init__(_driver_of(self._borrowed), writer_lock)
 
     def begin(self) -> None:
         try:
@@ -136,16 +134,17 @@ class PostgresDatabase:
 
     read_concurrency = 8
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, history: History) -> None:
         self._url = url
+        self._history = history
         self._engine = sa.create_engine(
             url, isolation_level="AUTOCOMMIT", pool_size=self.read_concurrency + 1, max_overflow=0, pool_pre_ping=True
         )
         sa.event.listen(self._engine, "connect", _configure)
         self.dialect: sa.Dialect = self._engine.dialect
         try:
-            _migrate(url)
-            self._writer = _Writer(self._engine)
+            _migrate(url, history)
+            self._writer = _Writer(self._engine, history.writer_lock)
             _check_version(self._writer.driver.info.server_version)
         except BaseException as error:
             self._engine.dispose()
@@ -160,7 +159,7 @@ class PostgresDatabase:
         """Lend a connection of the pool."""
         borrowed = self._engine.raw_connection()
         try:
-            yield PostgresConnection(_driver_of(borrowed))
+            yield PostgresConnection(_driver_of(borrowed), self._history.writer_lock)
         finally:
             borrowed.close()
 
@@ -181,17 +180,16 @@ class PostgresDatabase:
         return error
 
 
-def open_postgres(url: sa.URL) -> PostgresDatabase:
+def open_postgres(url: sa.URL, history: History = STATE) -> PostgresDatabase:
     """Open `postgresql://user@host/database`, version 15 or later. Raises `StoreError`."""
-    return PostgresDatabase(url.set(drivername="postgresql+psycopg"))
+    return PostgresDatabase(url.set(drivername="postgresql+psycopg"), history)
 
 
-def _migrate(url: sa.URL) -> None:
+def _migrate(url: sa.URL, history: History) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
-    sa.event.listen(
-        engine, "begin", lambda begun: begun.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-    )
-    migrate(engine)
+    turn = f"SELECT pg_advisory_xact_lock({history.writer_lock})"
+    sa.event.listen(engine, "begin", lambda begun: begun.exec_driver_sql(turn))
+    migrate(engine, history)
 
 
 def _check_version(version: int) -> None:

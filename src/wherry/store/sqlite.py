@@ -1,4 +1,4 @@
-"""SQLite, embedded: one file in WAL mode, its lock held by one control plane, a connection to write and one to read."""
+"""SQLite, embedded: one file in WAL mode, its lock held by one control plane, a connection to write, some to read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -21,7 +22,7 @@ from wherry.store.errors import (
     ReadOnlyDatabase,
     StoreError,
 )
-from wherry.store.migrate import migrate
+from wherry.store.migrate import STATE, History, migrate
 
 BUSY_SECONDS = 5.0
 """How long to wait for somebody's shell or backup that locks the file."""
@@ -84,18 +85,19 @@ class SqliteConnection:
 class SqliteDatabase:
     """A database file and its lock, or with no `path` a database in memory with one connection for everything."""
 
-    read_concurrency = 0
-
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, history: History, read_concurrency: int) -> None:
         self.dialect: sa.Dialect = sqlite.dialect(paramstyle="named")
+        self.read_concurrency = read_concurrency
         self._path = path
         self._lock = None if path is None else _lock(path)
         self._connections: list[sqlite3.Connection] = []
+        self._readers: SimpleQueue[SqliteConnection] = SimpleQueue()
         try:
             writer = self._connect()
-            _migrate(writer)
+            _migrate(writer, history)
             self._writer = SqliteConnection(writer)
-            self._reader = self._writer if path is None else SqliteConnection(self._connect())
+            for _ in range(max(1, read_concurrency)):
+                self._readers.put(self._writer if path is None else SqliteConnection(self._connect()))
         except BaseException as error:
             self.close()
             raise self.explain(error) from error
@@ -106,8 +108,12 @@ class SqliteDatabase:
 
     @contextmanager
     def reader(self) -> Iterator[SqliteConnection]:
-        """Lend the connection that reads."""
-        yield self._reader
+        """Lend a connection that reads."""
+        connection = self._readers.get()
+        try:
+            yield connection
+        finally:
+            self._readers.put(connection)
 
     def close(self) -> None:
         """Close the connections, which folds the log into the file, and release the lock."""
@@ -155,20 +161,22 @@ class SqliteDatabase:
         return connection
 
 
-def open_sqlite(url: sa.URL) -> SqliteDatabase:
+def open_sqlite(url: sa.URL, history: History = STATE, *, read_concurrency: int = 0) -> SqliteDatabase:
     """Open `sqlite:///relative`, `sqlite:////absolute`, or `sqlite://` for a database in memory.
 
-    Raises `StoreError`. The file is made if it is missing, readable to its owner only.
+    Raises `StoreError`. The file is made if it is missing, readable to its owner only. Reads run on the event loop,
+    or so many at once on threads if there is a `read_concurrency`.
     """
     if url.query:
         raise StoreError(f"SQLite takes no options: remove {', '.join(url.query)} from the URL.")
-    return SqliteDatabase(Path(url.database).absolute() if url.database not in {None, "", ":memory:"} else None)
+    path = Path(url.database).absolute() if url.database not in {None, "", ":memory:"} else None
+    return SqliteDatabase(path, history, read_concurrency)
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, history: History) -> None:
     engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=sa.StaticPool)
     sa.event.listen(engine, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE"))
-    migrate(engine)
+    migrate(engine, history)
 
 
 def _lock(path: Path) -> int:
