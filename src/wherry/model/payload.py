@@ -44,6 +44,20 @@ class PayloadPort(Value, frozen=True):
     protocol: str
 
 
+class PayloadSecret(Value, frozen=True):
+    """A value that the agent fetches by the execution role: into the environment, or into the log driver's options.
+
+    `provider` is ssm or asm, `target` CONTAINER or LOG_DRIVER.
+    """
+
+    name: str
+    value_from: str
+    provider: str
+    region: str = ""
+    type: str = "ENVIRONMENT_VARIABLE"
+    target: str = "CONTAINER"
+
+
 class PayloadContainer(Value, frozen=True):
     """A container of a task. `cpu` in CPU units, `memory` in MiB (0: no limit), timeouts in seconds.
 
@@ -61,6 +75,7 @@ class PayloadContainer(Value, frozen=True):
     command: tuple[str, ...] | None = None
     entry_point: tuple[str, ...] | None = None
     environment: dict[str, str] = {}
+    secrets: tuple[PayloadSecret, ...] = ()
     port_mappings: tuple[PayloadPort, ...] = ()
     depends_on: tuple[PayloadDependency, ...] = ()
     start_timeout: Natural | None = None
@@ -88,10 +103,33 @@ class PayloadEni(Value, frozen=True):
     domain_name_servers: tuple[str, ...] = ()
 
 
+class RoleCredentials(Value, frozen=True):
+    """Temporary credentials of a role of a task; `expiration` as AWS writes it, "2026-11-26T12:00:00Z".
+
+    `role_type` is TaskApplication (the task role) or TaskExecution. A task's credentials of one type keep their
+    `credentials_id` when they are refreshed. No text shows what is secret in them.
+    """
+
+    credentials_id: str
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expiration: str
+    role_arn: str
+    role_type: str = ""
+
+    def __repr__(self) -> str:
+        return f"RoleCredentials({self.role_type} {self.role_arn})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("role_type", self.role_type), ("role_arn", self.role_arn)]
+
+
 class PayloadTask(Value, frozen=True):
     """A task for an instance. `cpu` in vCPU, `memory` in MiB; absent when the task has no limit of its own.
 
-    `started` is Wherry's own, which stock agents pass over: the task has been RUNNING, and so must not be begun.
+    Wherry's own, which stock agents pass over: `started` tells that the task has been RUNNING, and so must not be
+    begun; `availability_zone` and `vpc_id` are for the task's metadata.
     """
 
     arn: str
@@ -108,7 +146,11 @@ class PayloadTask(Value, frozen=True):
     launch_type: str | None = None
     service_name: str | None = None
     group: str | None = None
+    role_credentials: RoleCredentials | None = None
+    execution_role_credentials: RoleCredentials | None = None
     started: bool = False
+    availability_zone: str = ""
+    vpc_id: str = ""
 
 
 class PayloadMessage(Value, frozen=True):
@@ -137,6 +179,23 @@ class NackRequest(Value, frozen=True):
     reason: str
     cluster: str = ""
     container_instance: str = ""
+
+
+class IAMRoleCredentialsMessage(Value, frozen=True):
+    """Fresh credentials for a task that the agent has, before the old ones expire."""
+
+    message_id: str
+    task_arn: str
+    role_type: str
+    role_credentials: RoleCredentials
+
+
+class IAMRoleCredentialsAckRequest(Value, frozen=True):
+    """The agent has taken these credentials, whether they came with a task or by themselves."""
+
+    message_id: str
+    credentials_id: str
+    expiration: str
 
 
 class HeartbeatMessage(Value, frozen=True):
@@ -302,6 +361,8 @@ Message = (
     PayloadMessage
     | AckRequest
     | NackRequest
+    | IAMRoleCredentialsMessage
+    | IAMRoleCredentialsAckRequest
     | HeartbeatMessage
     | HeartbeatAckRequest
     | TaskManifestMessage

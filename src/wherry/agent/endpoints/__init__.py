@@ -1,0 +1,1 @@
+"""What tasks find at http://169.254.170.2: credentials, metadata, statistics, protection, and the way of their logs."""

@@ -1,0 +1,156 @@
+"""One HTTP server for all that tasks ask of their agent, at http://169.254.170.2.
+
+All agents of a host listen on the same address and port, and the kernel gives each connection to one of them. Where
+that one does not know the id that is asked about, it asks the others (`peers`). So an agent that dies takes nobody's
+endpoint with it, and there is nothing to hand over.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from anyio.abc import TaskStatus
+
+from wherry.agent.endpoints import peers
+from wherry.agent.endpoints.answers import UnknownIdError, json_answer
+from wherry.agent.endpoints.callers import ADDRESS, RateLimit, caller, is_forwarded
+from wherry.agent.endpoints.peers import UNKNOWN_HEADER, Peers
+from wherry.agent.endpoints.tokens import Tokens
+from wherry.agent.sandbox import link_local
+
+log = structlog.get_logger()
+
+DIRECTORY = Path("/run/wherry/endpoints")
+PORT = 80
+MOST_BODY = 4 * 1024 * 1024
+"""Bytes of a request, of which a batch of log events may have one MiB before it is JSON."""
+LOOK = 0.5
+"""Seconds between two looks at whether the address is there and can be listened on."""
+LAST_WORDS = 1.0
+"""Seconds that requests in progress have when the agent ends."""
+_BACKLOG = 512
+
+Routes = Iterable[web.AbstractRouteDef]
+"""What one module serves: its paths and handlers. A handler raises `UnknownIdError` for an id that it does not know."""
+
+
+class Endpoints:
+    """The server of one agent, with the tokens by which its containers name themselves."""
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        tokens: Tokens,
+        directory: Path = DIRECTORY,
+        address: str = ADDRESS,
+        port: int = PORT,
+    ) -> None:
+        """Serve the tasks of the agent called `instance`; no I/O happens yet."""
+        self.tokens = tokens
+        self._instance = instance
+        self._directory = directory
+        self._address = address
+        self._port = port
+        self._peers = Peers(directory, instance)
+        self._limit = RateLimit(time.monotonic)
+        self._warned = False
+
+    async def run(self, tables: Iterable[Routes], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; `task_status` is told once everything that can be listened on is.
+
+        Needs asyncio. Where the port is somebody else's, that is logged, and tried until it is free.
+        """
+        runner = web.AppRunner(self._application(tables), access_log=None, shutdown_timeout=LAST_WORDS)
+        await runner.setup()
+        try:
+            await self._serve_peers(runner)
+            listening = await self._try_listening(runner)
+            task_status.started()
+            while True:
+                await anyio.sleep(LOOK)
+                if not listening:
+                    listening = await self._try_listening(runner)
+                elif not link_local.is_present(self._address):
+                    await self._put_address()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runner.cleanup()
+                await self._peers.close()
+
+    def _application(self, tables: Iterable[Routes]) -> web.Application:
+        application = web.Application(middlewares=[self._at_the_door], client_max_size=MOST_BODY)
+        for table in tables:
+            application.add_routes(table)
+        return application
+
+    @web.middleware
+    async def _at_the_door(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let those in who do not ask too often; have somebody else answer about what is not known here."""
+        forwarded = is_forwarded(request)
+        who = caller(request)
+        if not forwarded and not who.is_host and not self._limit.admits(who.address):
+            return json_answer("You have reached maximum request limit.", status=429)
+        try:
+            return await handler(request)
+        except UnknownIdError as unknown:
+            answer = json_answer(unknown.body, status=unknown.status)
+            if forwarded:
+                answer.headers[UNKNOWN_HEADER] = "1"
+                return answer
+            return await self._peers.ask(request) or answer
+
+    async def _serve_peers(self, runner: web.AppRunner) -> None:
+        try:
+            listener = await anyio.to_thread.run_sync(peers.listen, self._directory, self._instance)
+        except OSError as error:
+            # Alone on the host, which is the rule, an agent does well without.
+            log.warning("endpoints_not_shared", directory=str(self._directory), error=str(error))
+            return
+        await web.SockSite(runner, listener).start()
+
+    async def _try_listening(self, runner: web.AppRunner) -> bool:
+        try:
+            await self._put_address()
+            listener = _listener(self._address, self._port)
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                log.warning("endpoints_unavailable", address=self._address, port=self._port, **_explained(error))
+            return False
+        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        log.info("endpoints_served", address=self._address, port=self._port)
+        return True
+
+    async def _put_address(self) -> None:
+        if not self._address.startswith("127."):
+            await anyio.to_thread.run_sync(link_local.ensure, self._address)
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Agents of one host share the port; the kernel lets only processes of the same user do so.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _explained(error: OSError) -> dict[str, str]:
+    hint = "Tasks run, but find no metadata and no credentials until it can be listened on."
+    if error.errno == errno.EADDRINUSE:
+        hint += " Stop what listens on that port ('ss -ltnp' tells who it is), or let it listen on other addresses."
+    return {"error": error.strerror or str(error), "hint": hint}
