@@ -6,6 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 _STATEMENTS = (
+    "DROP TABLE iam_roles",
+    "DROP TABLE iam_users",
+    "DROP TABLE iam_groups",
+    "DROP TABLE iam_instance_profiles",
+    "DROP TABLE iam_policies",
+    "DROP TABLE iam_memberships",
+    "DROP TABLE iam_attachments",
+    "DROP TABLE iam_access_keys",
     "DROP TABLE reserved",
     "DROP INDEX ix_tasks_cluster_arn_desired_status_task_arn",
     "DROP INDEX ix_tasks_service_arn_last_status_service_revision_arn",

@@ -8,6 +8,8 @@ from typing import Any
 from wherry.model.account import AccountSetting, IdempotencyToken, Meta
 from wherry.model.arn import FARGATE_POOL
 from wherry.model.cluster import Cluster
+from wherry.model.iam.identity import AccessKey, Attachment, Group, InstanceProfile, Membership, Role, User
+from wherry.model.iam.managed import ManagedPolicy
 from wherry.model.instance import ContainerInstance
 from wherry.model.network import NetworkInterface, SecurityGroup, Subnet, Vpc
 from wherry.model.reserved import Reserved, interface_shares, task_shares
@@ -232,6 +234,65 @@ TABLES: tuple[Table[Any], ...] = (
         indexes=(("parameter_arn", "number"),),
     ),
     Table(name="meta", type=Meta, key="name"),
+    Table(
+        name="iam_roles",
+        type=Role,
+        key="role_name",
+        columns=(text("folded_name"), text("path"), text("permissions_boundary", null=True)),
+        indexes=(("permissions_boundary",),),
+        unique=(("folded_name",),),
+    ),
+    Table(
+        name="iam_users",
+        type=User,
+        key="user_name",
+        columns=(text("folded_name"), text("path"), text("permissions_boundary", null=True)),
+        indexes=(("permissions_boundary",),),
+        unique=(("folded_name",),),
+    ),
+    Table(
+        name="iam_groups",
+        type=Group,
+        key="group_name",
+        columns=(text("folded_name"), text("path")),
+        unique=(("folded_name",),),
+    ),
+    Table(
+        name="iam_instance_profiles",
+        type=InstanceProfile,
+        key="instance_profile_name",
+        columns=(text("folded_name"), text("path"), text("role_name", null=True)),
+        indexes=(("role_name",),),
+        unique=(("folded_name",),),
+    ),
+    Table(
+        name="iam_policies",
+        type=ManagedPolicy,
+        key="arn",
+        columns=(text("folded_name"), text("path")),
+        unique=(("folded_name",),),
+    ),
+    Table(
+        name="iam_memberships",
+        type=Membership,
+        key="key",
+        columns=(text("group_name"), text("user_name")),
+        indexes=(("group_name",), ("user_name",)),
+    ),
+    Table(
+        name="iam_attachments",
+        type=Attachment,
+        key="key",
+        columns=(text("identity_arn"), text("policy_arn")),
+        indexes=(("identity_arn",), ("policy_arn",)),
+    ),
+    Table(
+        name="iam_access_keys",
+        type=AccessKey,
+        key="access_key_id",
+        columns=(text("user_name"),),
+        indexes=(("user_name",),),
+    ),
 )
 
 SCHEMA = Schema(TABLES)
