@@ -189,7 +189,7 @@ async def stop(aws: Aws, task_arn: str) -> None:
             "InvalidParameterException",
             "No Fargate configuration exists for given values.",
         ),
-        ({"overrides": {"taskRoleArn": "arn:aws:iam::000000000000:role/x"}}, "InvalidParameterException", None),
+        ({"overrides": {"taskRoleArn": "arn:aws:iam::000000000000:user/x"}}, "InvalidParameterException", "Role is not valid"),
         ({"overrides": {"containerOverrides": [{"name": "app", "cpu": 512}]}}, "InvalidParameterException", None),
     ],
 )

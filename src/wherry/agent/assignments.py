@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from wherry.agent import volumes
 from wherry.agent.dependencies import unresolvable
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.spec import (
@@ -22,12 +23,16 @@ from wherry.agent.spec import (
     Dependency,
     Eni,
     HealthCheck,
+    LogConfiguration,
     PortMapping,
+    Secret,
+    SecretTarget,
     TaskSpec,
     Tmpfs,
     Ulimit,
 )
-from wherry.model.payload import Long, PayloadContainer, PayloadEni, PayloadTask
+from wherry.model import secret_reference
+from wherry.model.payload import Long, PayloadContainer, PayloadEni, PayloadSecret, PayloadTask, RoleCredentials
 from wherry.model.task import DesiredStatus
 
 _MIB = 1024 * 1024
@@ -73,6 +78,11 @@ class _Ulimit(_Docker, frozen=True):
     hard: Long
 
 
+class _LogConfig(_Docker, frozen=True):
+    type: str
+    config: dict[str, str] | None = None
+
+
 class _HostConfig(_Docker, frozen=True):
     memory_reservation: Long | None = None
     memory_swap: Long | None = None
@@ -90,6 +100,7 @@ class _HostConfig(_Docker, frozen=True):
     cap_add: tuple[str, ...] | None = None
     cap_drop: tuple[str, ...] | None = None
     tmpfs: dict[str, str] | None = None
+    log_config: _LogConfig | None = None
 
 
 class _Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,7 +151,10 @@ def task_spec(task: PayloadTask, *, stop_timeout: float) -> TaskSpec:
     containers = tuple(_container(container, stop_timeout=stop_timeout) for container in task.containers)
     if not any(container.essential for container in containers):
         raise MalformedTaskError("at least one container of a task is essential")
-    return msgspec.structs.replace(_frame(task), containers=containers)
+    try:
+        return volumes.furnished(msgspec.structs.replace(_frame(task), containers=containers), task)
+    except ValueError as error:
+        raise MalformedTaskError(str(error)) from error
 
 
 def _frame(task: PayloadTask) -> TaskSpec:
@@ -158,7 +172,16 @@ def _frame(task: PayloadTask) -> TaskSpec:
         memory_mib=task.memory or None,
         launch_type=task.launch_type or "EC2",
         service_name=task.service_name,
+        group=task.group,
+        availability_zone=task.availability_zone,
+        vpc_id=task.vpc_id,
+        task_credentials_id=_credentials_id(task.role_credentials),
+        execution_credentials_id=_credentials_id(task.execution_role_credentials),
     )
+
+
+def _credentials_id(credentials: RoleCredentials | None) -> str | None:
+    return None if credentials is None else credentials.credentials_id
 
 
 def _eni(eni: PayloadEni) -> Eni:
@@ -195,9 +218,11 @@ def _container(container: PayloadContainer, *, stop_timeout: float) -> Container
         name=container.name,
         image=container.image,
         essential=container.essential,
+        arn=container.container_arn,
         entry_point=container.entry_point,
         command=overrides.command if overrides.command is not None else container.command,
         environment=container.environment,
+        secrets=tuple(_secret(secret, where) for secret in container.secrets),
         working_directory=config.working_dir,
         user=config.user,
         hostname=config.hostname,
@@ -233,6 +258,7 @@ def _container(container: PayloadContainer, *, stop_timeout: float) -> Container
         dns_search=host.dns_search or (),
         extra_hosts=dict(_extra_host(entry, where) for entry in host.extra_hosts or ()),
         security_options=host.security_opt or (),
+        logs=_logs(host.log_config) if host.log_config is not None else None,
     )
 
 
@@ -249,9 +275,23 @@ def _docker(text: str, shape: type[T], where: str) -> T:
 
 
 def _condition(text: str, where: str) -> Condition:
-    if text not in Condition.__members__:
+    if text not in Condition.__members__ or text == Condition.CREATED:
         raise MalformedTaskError(f"{where}: dependsOn condition {text!r} is not known")
     return Condition(text)
+
+
+def _secret(secret: PayloadSecret, where: str) -> Secret:
+    if secret.type != "ENVIRONMENT_VARIABLE" or secret.target not in SecretTarget.__members__:
+        raise MalformedTaskError(f"{where}: secret {secret.name}: {secret.type} for {secret.target} is not known")
+    try:
+        secret_reference.parse(secret.value_from)
+    except ValueError as error:
+        raise MalformedTaskError(f"{where}: secret {secret.name}: {error}") from error
+    return Secret(name=secret.name, value_from=secret.value_from, target=SecretTarget(secret.target))
+
+
+def _logs(config: _LogConfig) -> LogConfiguration:
+    return LogConfiguration(driver=config.type, options=config.config or {})
 
 
 def _health_check(check: _Healthcheck) -> HealthCheck:

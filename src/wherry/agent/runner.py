@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import assert_never
 
 import anyio
+import msgspec
 import structlog
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from wherry.agent import dependencies, progress, reports, steps
+from wherry.agent import dependencies, progress, reports, secrets, steps
 from wherry.agent.backoff import Backoff
+from wherry.agent.credentials import RoleCredentialsStore
 from wherry.agent.journal import Journal
-from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
+from wherry.agent.link.base import AccessKey, ControlPlane, RefusedError, UnreachableError
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.progress import View
 from wherry.agent.reports import Report
@@ -29,27 +31,42 @@ from wherry.agent.runtime.base import (
     RuntimeFault,
     RuntimeUnavailableError,
 )
-from wherry.agent.spec import ContainerSpec, Struct
+from wherry.agent.spec import ContainerSpec, Struct, TaskSpec
 from wherry.agent.steps import Plan, Step
 from wherry.model.ids import Entropy
 
 log = structlog.get_logger()
 
 _TASK = "\0task"
+_SECRETS = "\0secrets"
 _REPORT = "\0report"
 
 
+def _no_role(_: str) -> AccessKey | None:
+    return None
+
+
+def _nothing(_: TaskSpec, __: ContainerSpec) -> dict[str, str]:
+    return {}
+
+
 class Surroundings(Struct, frozen=True):
-    """What every runner of an agent shares. Times in seconds; `clock` tells epoch seconds."""
+    """What every runner of an agent shares. Times in seconds; `clock` tells epoch seconds.
+
+    `execution_role` finds the credentials of a task's execution role, by the task's ARN; None if it has none.
+    """
 
     runtime: Runtime
     control_plane: ControlPlane
     journal: Journal
     clock: Callable[[], float]
     entropy: Entropy
+    execution_role: Callable[[str], AccessKey | None] = _no_role
     pull_behavior: PullBehavior = PullBehavior.DEFAULT
     sweep: float = 30
     cleanup_wait: float = 0
+    credentials: RoleCredentialsStore = msgspec.field(default_factory=RoleCredentialsStore)
+    environment: Callable[[TaskSpec, ContainerSpec], dict[str, str]] = _nothing
 
 
 class _Doing:
@@ -75,6 +92,8 @@ class Runner:
         self._doing: dict[str, _Doing] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._sandboxed = False
+        has_secrets = any(container.secrets for container in assignment.spec.containers)
+        self._secrets: secrets.Values | None = None if has_secrets else {}
         self._unstarted: set[str] = set()
 
     def wake(self) -> None:
@@ -129,6 +148,7 @@ class Runner:
             view,
             now=now,
             sandboxed=self._sandboxed,
+            equipped=self._secrets is not None,
             creates_ahead=await around.runtime.creates_ahead(self.assignment.spec.task_id),
             cleanup_wait=around.cleanup_wait,
         )
@@ -142,7 +162,10 @@ class Runner:
 
     def _abandon(self, plan: Plan) -> None:
         for doing in self._doing.values():
-            if isinstance(doing.step, steps.PullImage | steps.Tell) and doing.step not in plan.steps:
+            if (
+                isinstance(doing.step, steps.PullImage | steps.FetchSecrets | steps.Tell)
+                and doing.step not in plan.steps
+            ):
                 doing.scope.cancel()
 
     def _begin(self, group: TaskGroup, step: Step) -> None:
@@ -177,7 +200,7 @@ class Runner:
             if not self._fail(step, fault):
                 raise
 
-    async def _do(self, step: Step) -> None:
+    async def _do(self, step: Step) -> None:  # noqa: C901 - a case for each step
         runtime = self._around.runtime
         match step:
             case steps.EnsureSandbox():
@@ -186,8 +209,13 @@ class Runner:
                 self._remember(replace(self.assignment, attached=True))
             case steps.PullImage(container=container):
                 await self._pull(container)
+            case steps.FetchSecrets():
+                signer = self._around.execution_role(self.assignment.arn)
+                self._secrets = await secrets.fetch(self.assignment.spec, self._around.control_plane, signer)
             case steps.CreateContainer(container=container):
-                await runtime.create(self.assignment.spec, container)
+                await runtime.create(
+                    self.assignment.spec, self._furnished(secrets.given(container, self._secrets or {}))
+                )
                 self._unstarted.add(container.name)
             case steps.StartContainer(name=name, runtime_id=runtime_id):
                 await self._start(name, runtime_id)
@@ -200,10 +228,18 @@ class Runner:
                 self._remember(replace(self.assignment, detached=True))
             case steps.RemoveContainer(runtime_id=runtime_id):
                 await runtime.remove(runtime_id)
+            case steps.RemoveVolumes():
+                await runtime.remove_volumes(self.assignment.arn)
+                self._remember(replace(self.assignment, emptied=True))
             case steps.Finish():
                 self._remember(replace(self.assignment, finished_at=self._around.clock()))
             case _:
                 assert_never(step)
+
+    def _furnished(self, container: ContainerSpec) -> ContainerSpec:
+        """Tell a container what only its agent knows; that wins over the definition."""
+        own = self._around.environment(self.assignment.spec, container)
+        return replace(container, environment={**container.environment, **own}) if own else container
 
     async def _start(self, name: str, runtime_id: str) -> None:
         """Start a container; the next look finds out that one has gone which was never started."""
@@ -238,7 +274,7 @@ class Runner:
         """Take a fault as the end of what the step was for; False if the step must be tried again instead."""
         known = Fault(name=fault.name, message=fault.message)
         match step:
-            case steps.EnsureSandbox():
+            case steps.EnsureSandbox() | steps.FetchSecrets():
                 self._remember(replace(self.assignment, fault=known))
             case steps.PullImage(container=container):
                 self._note(container.name, pull_stopped_at=self._around.clock(), fault=known)
@@ -273,7 +309,9 @@ def _key(step: Step) -> str:
             return name
         case steps.Tell():
             return _REPORT
-        case steps.EnsureSandbox() | steps.RemoveSandbox() | steps.Finish():
+        case steps.FetchSecrets():
+            return _SECRETS
+        case steps.EnsureSandbox() | steps.RemoveSandbox() | steps.RemoveVolumes() | steps.Finish():
             return _TASK
         case _:
             assert_never(step)

@@ -21,6 +21,8 @@ class Condition(StrEnum):
     COMPLETE = "COMPLETE"
     SUCCESS = "SUCCESS"
     HEALTHY = "HEALTHY"
+    CREATED = "CREATED"
+    """Not a word of `dependsOn`: what `volumesFrom` asks of the container whose mounts are to be shared."""
 
 
 class Dependency(Struct, frozen=True):
@@ -64,6 +66,84 @@ class PortMapping(Struct, frozen=True):
     protocol: str = "tcp"
 
 
+class SecretTarget(StrEnum):
+    """Where the value of a secret goes."""
+
+    CONTAINER = "CONTAINER"
+    LOG_DRIVER = "LOG_DRIVER"
+
+
+class Secret(Struct, frozen=True):
+    """A value to be fetched under `value_from`: for the environment variable or the log option `name`."""
+
+    name: str
+    value_from: str
+    target: SecretTarget = SecretTarget.CONTAINER
+
+
+class HostPath(Struct, frozen=True, tag=True):
+    """A path of the host."""
+
+    path: str
+
+
+class TaskVolume(Struct, frozen=True, tag=True):
+    """A volume of the engine that is made for the task and goes with it."""
+
+    driver: str = "local"
+    options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class SharedVolume(Struct, frozen=True, tag=True):
+    """A volume of the engine that is known by its name and stays; `autoprovision`: made if it is not there."""
+
+    autoprovision: bool = False
+    driver: str = "local"
+    options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class NetworkFileSystem(Struct, frozen=True, tag=True):
+    """A directory of a file system that this host's settings know by `id`, that of an access point if there is one."""
+
+    id: str
+    root: str = "/"
+    encrypted: bool = False
+
+
+VolumeSource = HostPath | TaskVolume | SharedVolume | NetworkFileSystem
+
+
+class Volume(Struct, frozen=True):
+    """A volume of the task, by the name by which its containers mount it."""
+
+    name: str
+    source: VolumeSource
+
+
+class Mount(Struct, frozen=True):
+    """A volume of the task at a path of a container."""
+
+    volume: str
+    path: str
+    read_only: bool = False
+
+
+class VolumesFrom(Struct, frozen=True):
+    """All mounts of another container of the task."""
+
+    container: str
+    read_only: bool = False
+
+
+class LogConfiguration(Struct, frozen=True):
+    """A log driver of the engine; `options` as ECS writes them, until the agent adds what only it knows."""
+
+    driver: str
+    options: dict[str, str] = {}
+
+
 class Eni(Struct, frozen=True):
     """The elastic network interface of a task: one address out of a subnet.
 
@@ -86,9 +166,11 @@ class ContainerSpec(Struct, frozen=True):
     name: str
     image: str
     essential: bool = True
+    arn: str = ""
     entry_point: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
     environment: dict[str, str] = {}
+    secrets: tuple[Secret, ...] = ()
     working_directory: str | None = None
     user: str | None = None
     hostname: str | None = None
@@ -101,6 +183,8 @@ class ContainerSpec(Struct, frozen=True):
     health_check: HealthCheck | None = None
     start_timeout: float | None = None
     stop_timeout: float = 30
+    mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
     ports: tuple[PortMapping, ...] = ()
     labels: dict[str, str] = {}
     ulimits: tuple[Ulimit, ...] = ()
@@ -118,10 +202,14 @@ class ContainerSpec(Struct, frozen=True):
     dns_search: tuple[str, ...] = ()
     extra_hosts: dict[str, str] = {}
     security_options: tuple[str, ...] = ()
+    logs: LogConfiguration | None = None
 
 
 class TaskSpec(Struct, frozen=True):
-    """One task of this host. `cpu` is in vCPU (0.25), `memory_mib` in MiB; `None`: the task has no limit of its own."""
+    """One task of this host. `cpu` is in vCPU (0.25), `memory_mib` in MiB; `None`: the task has no limit of its own.
+
+    The credentials' ids say under which path the endpoint has those of its roles; they themselves are elsewhere.
+    """
 
     arn: str
     cluster: str
@@ -130,15 +218,33 @@ class TaskSpec(Struct, frozen=True):
     containers: tuple[ContainerSpec, ...]
     network_mode: str = "awsvpc"
     eni: Eni | None = None
+    volumes: tuple[Volume, ...] = ()
     cpu: float | None = None
     memory_mib: int | None = None
     launch_type: str = "FARGATE"
     service_name: str | None = None
+    group: str | None = None
+    availability_zone: str = ""
+    vpc_id: str = ""
+    task_credentials_id: str | None = None
+    execution_credentials_id: str | None = None
+
+    @property
+    def has_own_volumes(self) -> bool:
+        """Whether the engine has, or will have, volumes that are the task's alone."""
+        return any(isinstance(volume.source, TaskVolume | NetworkFileSystem) for volume in self.volumes)
 
     @property
     def task_id(self) -> str:
         """The 32 hexadecimal digits that end the ARN."""
         return self.arn.rsplit("/", 1)[-1]
+
+    def volume(self, name: str) -> Volume:
+        """Find a volume by its name; KeyError if the task has none of it."""
+        for volume in self.volumes:
+            if volume.name == name:
+                return volume
+        raise KeyError(name)
 
     def container(self, name: str) -> ContainerSpec:
         """Find a container by its name; KeyError if the task has none of it."""

@@ -19,6 +19,10 @@ class EnsureSandbox(Struct, frozen=True):
     """Make the task's network and limits."""
 
 
+class FetchSecrets(Struct, frozen=True):
+    """Fetch the values of the task's secrets, all of them, before its first container is created."""
+
+
 class PullImage(Struct, frozen=True):
     """Bring the container's image to the host."""
 
@@ -56,6 +60,10 @@ class RemoveSandbox(Struct, frozen=True):
     """Take down the task's network and limits."""
 
 
+class RemoveVolumes(Struct, frozen=True):
+    """Remove the volumes that were the task's alone."""
+
+
 class RemoveContainer(Struct, frozen=True):
     """Remove the container from the engine."""
 
@@ -69,6 +77,7 @@ class Finish(Struct, frozen=True):
 
 Step = (
     EnsureSandbox
+    | FetchSecrets
     | PullImage
     | CreateContainer
     | StartContainer
@@ -76,6 +85,7 @@ Step = (
     | Tell
     | RemoveSandbox
     | RemoveContainer
+    | RemoveVolumes
     | Finish
 )
 
@@ -88,18 +98,26 @@ class Plan(Struct, frozen=True):
 
 
 def next_steps(
-    view: View, *, now: float, sandboxed: bool, creates_ahead: bool = False, cleanup_wait: float = 0
+    view: View,
+    *,
+    now: float,
+    sandboxed: bool,
+    equipped: bool = True,
+    creates_ahead: bool = False,
+    cleanup_wait: float = 0,
 ) -> Plan:
     """Plan a task at `now` (epoch seconds).
 
     `sandboxed` tells that the sandbox is known to be there: it is asked for again after each restart of the agent.
+    `equipped` tells that the secrets of the task are at hand, which no restart survives either.
     `creates_ahead` tells that containers may be created, though not started, before it is.
     Containers of a stopped task are kept for `cleanup_wait` seconds after its end was acknowledged.
     """
     report = reports.due(view)
     told: tuple[Step, ...] = (Tell(report=report),) if report is not None else ()
     if not view.stopping:
-        rising = _rise(view, now=now, sandboxed=sandboxed, creatable=sandboxed or creates_ahead)
+        creatable = equipped and (sandboxed or creates_ahead)
+        rising = _rise(view, now=now, sandboxed=sandboxed, equipped=equipped, creatable=creatable)
         return Plan(steps=told + rising.steps, wake_at=rising.wake_at)
     if not view.stopped:
         return Plan(steps=told + tuple(_stops(view)))
@@ -108,13 +126,15 @@ def next_steps(
     return _clean_up(view, told, now=now, remove_at=view.assignment.told.stopped_at + cleanup_wait)
 
 
-def _rise(view: View, *, now: float, sandboxed: bool, creatable: bool) -> Plan:
+def _rise(view: View, *, now: float, sandboxed: bool, equipped: bool, creatable: bool) -> Plan:
     """Bring every container up that may go on."""
     steps: list[Step] = []
     deadlines: list[float] = []
     rising = [container for container in view.containers if container.phase < Phase.RUNNING]
     if rising and not sandboxed:
         steps.append(EnsureSandbox())
+    if not equipped and any(container.phase < Phase.CREATED for container in rising):
+        steps.append(FetchSecrets())
     for container in rising:
         match dependencies.gate(view, container, now=now):
             case Ready():
@@ -146,7 +166,7 @@ def _stops(view: View) -> Iterator[Step]:
 
 
 def _clean_up(view: View, told: tuple[Step, ...], *, now: float, remove_at: float) -> Plan:
-    """Give back what the task held: its address at once, its containers after the wait."""
+    """Give back what the task held: its address at once, its containers after the wait, and then its volumes."""
     steps = list(told)
     if not view.assignment.detached:
         steps.append(RemoveSandbox())
@@ -158,4 +178,6 @@ def _clean_up(view: View, told: tuple[Step, ...], *, now: float, remove_at: floa
         for container in left
         if container.memory.runtime_id is not None
     ]
+    if not left and view.assignment.spec.has_own_volumes and not view.assignment.emptied:
+        steps.append(RemoveVolumes())
     return Plan(steps=tuple(steps) or (Finish(),))

@@ -74,6 +74,7 @@ def new_task(
         network_configuration=network_configuration,
         overrides=overrides,
         created_at=now,
+        credentials_id=ids.uuid(entropy),
         enable_execute_command=enable_execute_command,
         tags=tuple(tags),
     )

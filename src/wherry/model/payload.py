@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from wherry.model.base import Value
+from wherry.model.payload_volume import PayloadMountPoint, PayloadVolume, PayloadVolumeFrom
 
 Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Long = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -77,6 +78,8 @@ class PayloadContainer(Value, frozen=True):
     environment: dict[str, str] = {}
     secrets: tuple[PayloadSecret, ...] = ()
     port_mappings: tuple[PayloadPort, ...] = ()
+    mount_points: tuple[PayloadMountPoint, ...] = ()
+    volumes_from: tuple[PayloadVolumeFrom, ...] = ()
     depends_on: tuple[PayloadDependency, ...] = ()
     start_timeout: Natural | None = None
     stop_timeout: Natural | None = None
@@ -140,6 +143,7 @@ class PayloadTask(Value, frozen=True):
     task_cluster_arn: str = ""
     containers: tuple[PayloadContainer, ...] = ()
     elastic_network_interfaces: tuple[PayloadEni, ...] = ()
+    volumes: tuple[PayloadVolume, ...] = ()
     cpu: float | None = None
     memory: Natural | None = None
     network_mode: str | None = None

@@ -88,6 +88,8 @@ class TaskOverride(Value, frozen=True):
     container_overrides: tuple[ContainerOverride, ...] = ()
     cpu: str | None = None
     memory: str | None = None
+    task_role_arn: str | None = None
+    execution_role_arn: str | None = None
 
 
 class AwsvpcConfiguration(Value, frozen=True):
@@ -152,6 +154,7 @@ class Task(Entity, frozen=True):
     instance is chosen and after its interface is given back, by the control plane). Neither goes back.
     `started_by` is the deployment id for a service's tasks. `counted` is set once a service has taken note of the
     stopped task. `cluster_arn` is the user's cluster; `container_instance_arn` may be a pool instance, never shown.
+    `credentials_id` is the secret under which the task asks for the credentials of its role; never shown either.
     """
 
     task_arn: str
@@ -193,6 +196,7 @@ class Task(Entity, frozen=True):
     placement_reason: str | None = None
     counted: bool = False
     enable_execute_command: bool = False
+    credentials_id: str = ""
     tags: tuple[Tag, ...] = ()
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from wherry.model.base import Entity, KeyValuePair, Tag, Value
+from wherry.model.volume import MountPoint, Volume, VolumeFrom
 
 
 class TaskDefinitionStatus(StrEnum):
@@ -86,6 +87,21 @@ class SystemControl(Value, frozen=True):
     value: str
 
 
+class Secret(Value, frozen=True):
+    """A variable whose value lies in SSM Parameter Store or Secrets Manager, under the name or ARN `value_from`."""
+
+    name: str
+    value_from: str
+
+
+class LogConfiguration(Value, frozen=True):
+    """Where a container's output goes: a log driver of the container engine, and its options."""
+
+    log_driver: str
+    options: dict[str, str] = {}
+    secret_options: tuple[Secret, ...] = ()
+
+
 class HostEntry(Value, frozen=True):
     """A line of /etc/hosts."""
 
@@ -106,6 +122,9 @@ class ContainerDefinition(Value, frozen=True):
     entry_point: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
     environment: tuple[KeyValuePair, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    mount_points: tuple[MountPoint, ...] = ()
+    volumes_from: tuple[VolumeFrom, ...] = ()
     depends_on: tuple[ContainerDependency, ...] = ()
     start_timeout: int | None = None
     stop_timeout: int | None = None
@@ -123,6 +142,7 @@ class ContainerDefinition(Value, frozen=True):
     pseudo_terminal: bool | None = None
     docker_labels: dict[str, str] = {}
     ulimits: tuple[Ulimit, ...] = ()
+    log_configuration: LogConfiguration | None = None
     health_check: HealthCheck | None = None
     system_controls: tuple[SystemControl, ...] = ()
     linux_parameters: LinuxParameters | None = None
@@ -143,12 +163,15 @@ class TaskDefinition(Entity, frozen=True):
     revision: int
     container_definitions: tuple[ContainerDefinition, ...]
     status: TaskDefinitionStatus = TaskDefinitionStatus.ACTIVE
+    task_role_arn: str | None = None
+    execution_role_arn: str | None = None
     network_mode: str | None = None
     requires_compatibilities: tuple[str, ...] = ()
     compatibilities: tuple[str, ...] = ()
     requires_attributes: tuple[str, ...] = ()
     cpu: str | None = None
     memory: str | None = None
+    volumes: tuple[Volume, ...] = ()
     runtime_platform: RuntimePlatform | None = None
     registered_at: float = 0
     deregistered_at: float | None = None

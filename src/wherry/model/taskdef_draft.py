@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
-from wherry.model import fargate_rules
+from wherry.model import fargate_rules, secret_reference
 from wherry.model.arn import Scope
 from wherry.model.base import Tag
+from wherry.model.secret_reference import SecretReference
 from wherry.model.sizes import cpu_units, memory_mib
-from wherry.model.taskdef import ContainerDefinition, PortMapping, RuntimePlatform, TaskDefinition
+from wherry.model.taskdef import ContainerDefinition, PortMapping, RuntimePlatform, Secret, TaskDefinition
 from wherry.model.taskdef_rules import network_mode
+from wherry.model.volume import Volume, normal
 
 Member = Mapping[str, Any]
 
@@ -22,12 +24,15 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     family: str
     container_definitions: tuple[ContainerDefinition, ...]
+    task_role_arn: str | None
+    execution_role_arn: str | None
     network_mode: str | None
     requires_compatibilities: tuple[str, ...]
     compatibilities: tuple[str, ...]
     requires_attributes: tuple[str, ...]
     cpu: str | None
     memory: str | None
+    volumes: tuple[Volume, ...]
     runtime_platform: RuntimePlatform | None
     tags: tuple[Tag, ...]
 
@@ -49,12 +54,15 @@ def draft(params: Member, tags: tuple[Tag, ...] = ()) -> Draft:
     return Draft(
         family=params["family"],
         container_definitions=containers,
+        task_role_arn=params.get("taskRoleArn") or None,
+        execution_role_arn=params.get("executionRoleArn") or None,
         network_mode=params.get("networkMode"),
         requires_compatibilities=tuple(dict.fromkeys(params.get("requiresCompatibilities") or ())),
         compatibilities=tuple(_compatibilities(params)),
         requires_attributes=tuple(dict.fromkeys(_attributes(params, containers))),
         cpu=_digits(cpu_units(params.get("cpu") or "")),
         memory=_digits(memory_mib(params.get("memory") or "")),
+        volumes=tuple(normal(msgspec.convert(volume, Volume)) for volume in params.get("volumes") or ()),
         runtime_platform=None if not platform else msgspec.convert(platform, RuntimePlatform),
         tags=tags,
     )
@@ -93,11 +101,25 @@ def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> 
     """Name the attributes that an instance must have, by the features used (AWS does not publish its mapping)."""
     for container in containers:
         yield from _container_attributes(container)
+    if params.get("taskRoleArn"):
+        yield _AGENT + "task-iam-role"
+    drivers = {container.log_configuration.log_driver for container in containers if container.log_configuration}
+    if params.get("executionRoleArn") and "awslogs" in drivers:
+        yield "ecs.capability.execution-role-awslogs"
+    yield from _volume_attributes(params)
     if network_mode(params) == "awsvpc":
         yield _AGENT + "docker-remote-api.1.18"
         yield "ecs.capability.task-eni"
     elif params.get("cpu") or params.get("memory"):
         yield "ecs.capability.task-cpu-mem-limit"
+
+
+def _volume_attributes(params: Member) -> Iterator[str]:
+    for volume in params.get("volumes") or ():
+        if (docker := volume.get("dockerVolumeConfiguration")) is not None:
+            yield f"{_AGENT}docker-volume-driver.{docker.get('driver') or 'local'}"
+        if (efs := volume.get("efsVolumeConfiguration")) is not None:
+            yield "ecs.capability.efsAuth" if efs.get("authorizationConfig") else "ecs.capability.efs"
 
 
 def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
@@ -107,8 +129,14 @@ def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
         yield _AGENT + "privileged-container"
     if container.memory_reservation is not None:
         yield _AGENT + "docker-remote-api.1.21"
+    for secret in container.secrets:
+        yield f"ecs.capability.secrets.{_provider(secret)}.environment-variables"
     if container.docker_labels or container.ulimits:
         yield _AGENT + "docker-remote-api.1.18"
+    if (logs := container.log_configuration) is not None:
+        yield f"{_AGENT}logging-driver.{logs.log_driver}"
+        for secret in logs.secret_options:
+            yield f"ecs.capability.secrets.{_provider(secret)}.bootstrap.log-driver"
     if container.health_check is not None:
         yield "ecs.capability.container-health-check"
     if container.depends_on or container.start_timeout is not None or container.stop_timeout is not None:
@@ -117,3 +145,7 @@ def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
         kind = option.partition(":")[0]
         if kind in ("apparmor", "label"):
             yield _AGENT + ("apparmor" if kind == "apparmor" else "selinux")
+
+
+def _provider(secret: Secret) -> str:
+    return "asm" if isinstance(secret_reference.parse(secret.value_from), SecretReference) else "ssm"

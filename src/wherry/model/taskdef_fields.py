@@ -41,23 +41,17 @@ Verdict = Honoured | Refused
 ROOT = "RegisterTaskDefinitionRequest"
 
 _LATER = "Wherry does not have {} yet. "
-_ROLES = _LATER.format("IAM roles")
-_VOLUMES = _LATER.format("volumes")
 _DEVICES = "Wherry does not hand devices of the host to containers yet. "
 _APP_MESH = "AWS App Mesh is not part of Wherry. "
 
 FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     ROOT: {
         "family": Honoured(),
-        "taskRoleArn": Refused(
-            _ROLES + "Remove taskRoleArn and give the containers credentials in environment if they call AWS."
-        ),
-        "executionRoleArn": Refused(
-            _ROLES + "Remove executionRoleArn: images are pulled with the registry credentials of the container engine."
-        ),
+        "taskRoleArn": Honoured(note="A role that does not exist is created or refused: setting `missing_roles`."),
+        "executionRoleArn": Honoured(note="For secrets and logs; the same setting decides about one that is missing."),
         "networkMode": Honoured(note="Only awsvpc tasks find capacity: container instances are not there yet."),
         "containerDefinitions": Honoured("ContainerDefinition"),
-        "volumes": Refused(_VOLUMES + "Remove volumes and what mounts them, or keep the data in a service of its own."),
+        "volumes": Honoured("Volume"),
         "placementConstraints": Refused(
             "Wherry does not evaluate placement constraints of task definitions yet. Remove placementConstraints."
         ),
@@ -112,10 +106,10 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "environmentFiles": Refused(
             _LATER.format("object storage") + "Remove environmentFiles and write the variables into environment."
         ),
-        "mountPoints": Refused(_VOLUMES + "Remove mountPoints."),
-        "volumesFrom": Refused(_VOLUMES + "Remove volumesFrom."),
+        "mountPoints": Honoured("MountPoint"),
+        "volumesFrom": Honoured("VolumeFrom"),
         "linuxParameters": Honoured("LinuxParameters"),
-        "secrets": Refused(_LATER.format("secrets") + "Remove secrets and write the values into environment."),
+        "secrets": Honoured("Secret"),
         "dependsOn": Honoured("ContainerDependency"),
         "startTimeout": Honoured(),
         "stopTimeout": Honoured(),
@@ -136,15 +130,15 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "pseudoTerminal": Honoured(),
         "dockerLabels": Honoured(),
         "ulimits": Honoured("Ulimit"),
-        "logConfiguration": Refused(
-            "Wherry does not ship logs yet. Remove logConfiguration: `docker logs` shows what the container writes."
-        ),
+        "logConfiguration": Honoured("LogConfiguration"),
         "healthCheck": Honoured("HealthCheck"),
         "systemControls": Honoured("SystemControl"),
         "resourceRequirements": Refused(
             "Wherry does not schedule GPUs and other accelerators yet. Remove resourceRequirements."
         ),
-        "firelensConfiguration": Refused("Wherry does not route logs yet. Remove firelensConfiguration."),
+        "firelensConfiguration": Refused(
+            _LATER.format("FireLens") + "Remove firelensConfiguration and use the log driver awslogs."
+        ),
         "credentialSpecs": Refused("Wherry does not have Active Directory credentials. Remove credentialSpecs."),
     },
     "PortMapping": {
@@ -157,6 +151,57 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
             "Wherry does not map ranges of ports yet. Remove containerPortRange and list the ports one by one."
         ),
     },
+    "LogConfiguration": {
+        "logDriver": Honoured(note="awsfirelens is refused; on Fargate awslogs and splunk, as on ECS."),
+        "options": Honoured(note="For awslogs see the page on logs; those of other drivers are the container engine's."),
+        "secretOptions": Honoured("Secret"),
+    },
+    "Secret": {"name": Honoured(), "valueFrom": Honoured()},
+    "Volume": {
+        "name": Honoured(),
+        "host": Honoured("HostVolumeProperties", note="Without sourcePath: a volume that goes with the task."),
+        "dockerVolumeConfiguration": Honoured("DockerVolumeConfiguration", note="As on ECS not on Fargate."),
+        "efsVolumeConfiguration": Honoured("EFSVolumeConfiguration", note="As the host's setting `efs` maps it."),
+        "s3filesVolumeConfiguration": Refused(
+            "Wherry does not mount S3 Files file systems. Remove s3filesVolumeConfiguration and use an "
+            "efsVolumeConfiguration that the host maps to a directory."
+        ),
+        "fsxWindowsFileServerVolumeConfiguration": Refused(
+            "Wherry runs Linux containers, and FSx for Windows File Server is for Windows ones. Remove "
+            "fsxWindowsFileServerVolumeConfiguration.",
+        ),
+        "configuredAtLaunch": Refused(
+            "Wherry does not make volumes at launch yet. Remove configuredAtLaunch: the volume then goes with the task."
+        ),
+    },
+    "HostVolumeProperties": {
+        "sourcePath": Honoured(note="As on ECS not on Fargate, and only below the setting `host_paths`."),
+    },
+    "DockerVolumeConfiguration": {
+        "scope": Honoured(),
+        "autoprovision": Honoured(),
+        "driver": Honoured(),
+        "driverOpts": Honoured(note="A path of the host in them must be one that the setting `host_paths` allows."),
+        "labels": Honoured(),
+    },
+    "EFSVolumeConfiguration": {
+        "fileSystemId": Honoured(note="One that the setting `efs` of the host maps: to a directory, or an NFS export."),
+        "rootDirectory": Honoured(),
+        "transitEncryption": Honoured(note="An NFS export is then mounted with xprtsec=tls."),
+        "transitEncryptionPort": Refused(
+            "Nothing that Wherry mounts uses a port of the host for TLS. Remove transitEncryptionPort."
+        ),
+        "authorizationConfig": Honoured("EFSAuthorizationConfig"),
+    },
+    "EFSAuthorizationConfig": {
+        "accessPointId": Honoured(note="One that the setting `efs` maps; its user is that of the container."),
+        "iam": Refused(
+            "A file system that is mapped by settings has no IAM policy. Remove iam or set it to DISABLED.",
+            neutral=lambda value: value == "DISABLED",
+        ),
+    },
+    "MountPoint": {"sourceVolume": Honoured(), "containerPath": Honoured(), "readOnly": Honoured()},
+    "VolumeFrom": {"sourceContainer": Honoured(), "readOnly": Honoured()},
     "KeyValuePair": {"name": Honoured(), "value": Honoured()},
     "LinuxParameters": {
         "capabilities": Honoured("KernelCapabilities"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from wherry.model import container_rules, fargate_rules
+from wherry.model import container_rules, fargate_rules, identity_rules, log_rules, volume_rules
 from wherry.model.container_rules import CONDITIONS, NAME, one_of
 from wherry.model.problem import Path, Problem, Source
 from wherry.model.sizes import EC2_CPU, cpu_units, memory_mib
@@ -43,6 +43,8 @@ def problems(params: Member) -> Iterator[Problem]:
     yield from _sums(params)
     yield from _dependencies(params)
     yield from _host_ports(params)
+    yield from volume_rules.problems(params)
+    yield from identity_rules.problems(params)
     if "FARGATE" in (params.get("requiresCompatibilities") or ()):
         yield from fargate_rules.problems(params)
     yield from _size(params)
@@ -103,6 +105,7 @@ def _containers(params: Member) -> Iterator[Problem]:
     for position, container in enumerate(containers):
         path = (*where, position)
         yield from container_rules.problems(container, path, network_mode(params))
+        yield from log_rules.problems(container, path)
         name = container.get("name")
         if name and name in names:
             yield Problem((*path, "name"), "Container names must be unique within a Task Definition.")
@@ -155,6 +158,8 @@ def _dependencies(params: Member) -> Iterator[Problem]:
                 continue
             yield from _dependency(dependency.get("condition"), target, path)
             graph.setdefault(str(container.get("name")), set()).add(str(target.get("name")))
+        for source in container.get("volumesFrom") or ():
+            graph.setdefault(str(container.get("name")), set()).add(str(source.get("sourceContainer")))
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from wherry.agent.assignments import names_a_task, take_on
-from wherry.agent.spec import Condition, Dependency, Eni, HealthCheck, PortMapping, Tmpfs, Ulimit
+from wherry.agent.spec import Condition, Dependency, Eni, HealthCheck, PortMapping, Secret, SecretTarget, Tmpfs, Ulimit
 from wherry.model.payload import (
     DockerConfig,
     Ipv4Assignment,
@@ -15,6 +15,7 @@ from wherry.model.payload import (
     PayloadDependency,
     PayloadEni,
     PayloadPort,
+    PayloadSecret,
     PayloadTask,
 )
 from wherry.model.task import DesiredStatus
@@ -52,6 +53,7 @@ def test_everything_of_a_container_is_understood() -> None:
             command=("serve",),
             entry_point=("/bin/sh",),
             environment={"A": "1"},
+            secrets=(PayloadSecret(name="KEY", value_from="/key", provider="ssm", target="LOG_DRIVER"),),
             port_mappings=(PayloadPort(container_port=80, host_port=80, protocol="tcp"),),
             start_timeout=10,
             stop_timeout=20,
@@ -84,6 +86,7 @@ def test_everything_of_a_container_is_understood() -> None:
             },
         )
     )
+    assert found.secrets == (Secret(name="KEY", value_from="/key", target=SecretTarget.LOG_DRIVER),)
     assert found.memory == 64 * 2**20
     assert (found.cpu_shares, found.command, found.entry_point) == (256, ("serve",), ("/bin/sh",))
     assert found.ports == (PortMapping(container_port=80, host_port=80),)
@@ -226,3 +229,11 @@ def test_whatever_is_not_to_run_is_to_stop() -> None:
     stopped = replace(a_payload(a_payload_container()), desired_status="STOPPED")
 
     assert take_on(stopped, stop_timeout=30).desired is DesiredStatus.STOPPED
+
+
+@pytest.mark.parametrize("secret", [{"target": "NOBODY"}, {"type": "MOUNT_POINT"}, {"value_from": "arn:aws:s3:::x"}])
+def test_a_secret_that_cannot_be_fetched_fails_the_task(secret) -> None:
+    whole = {"name": "KEY", "value_from": "/key", "provider": "ssm", **secret}
+    taken = take_on(a_payload(a_payload_container(secrets=(PayloadSecret(**whole),))), stop_timeout=30)
+    assert taken.fault is not None
+    assert "secret KEY" in taken.fault.message

@@ -11,7 +11,7 @@ from wherry.agent import dependencies, progress, reports, steps
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.progress import Phase, View
 from wherry.agent.runtime.base import ContainerState, Health, Observed
-from wherry.agent.spec import Condition, ContainerSpec, Dependency, Eni, HealthCheck, TaskSpec
+from wherry.agent.spec import Condition, ContainerSpec, Dependency, Eni, HealthCheck, Secret, TaskSpec
 from wherry.model.task import DesiredStatus
 
 ARN = "arn:aws:ecs:us-east-1:000000000000:task/default/" + "0" * 32
@@ -57,6 +57,7 @@ def tasks(draw: st.DrawFn) -> TaskSpec:
                 depends_on=tuple(found),
                 health_check=HealthCheck(command=("CMD", "true")) if checked[index] else None,
                 start_timeout=draw(st.sampled_from([None, 0, 3])),
+                secrets=draw(st.sampled_from([(), (), (Secret(name="KEY", value_from="/key"),)])),
             )
         )
     return a_task(*draw(st.permutations(containers)), eni=draw(st.sampled_from([None, ENI])))
@@ -71,6 +72,7 @@ class World:
         self.now = 1000.0
         self.engine: dict[str, Observed] = {}
         self.sandboxed = False
+        self.equipped = not self.has_secrets
         self.creates_ahead = random.random() < 0.5
         self.started: list[str] = []
         self.told: list[tuple[str, str]] = []
@@ -84,7 +86,13 @@ class World:
 
     def turn(self, *, fair: bool = False, faults: bool = True) -> View:
         view = self.look()
-        plan = steps.next_steps(view, now=self.now, sandboxed=self.sandboxed, creates_ahead=self.creates_ahead)
+        plan = steps.next_steps(
+            view,
+            now=self.now,
+            sandboxed=self.sandboxed,
+            equipped=self.equipped,
+            creates_ahead=self.creates_ahead,
+        )
         for step in plan.steps:
             if fair or self.random.random() < 0.6:
                 self.carry_out(step, faults=faults)
@@ -109,6 +117,11 @@ class World:
     def crash(self) -> None:
         """Restart the agent: only the assignment survives."""
         self.sandboxed = False
+        self.equipped = not self.has_secrets
+
+    @property
+    def has_secrets(self) -> bool:
+        return any(container.secrets for container in self.assignment.spec.containers)
 
     def carry_out(self, step: steps.Step, *, faults: bool) -> None:  # noqa: C901, PLR0912  a case for each step
         broken = faults and self.random.random() < 0.05
@@ -116,12 +129,19 @@ class World:
             case steps.EnsureSandbox():
                 self.sandboxed = True
                 self.assignment = replace(self.assignment, attached=True)
+            case steps.FetchSecrets():
+                assert not self.equipped, "secrets were fetched twice"
+                self.equipped = not broken
+                if broken:
+                    fault = Fault(name="ResourceInitializationError", message="no")
+                    self.assignment = replace(self.assignment, fault=fault)
             case steps.PullImage(container=container):
                 self.check_may_rise(container)
                 self.note(container.name, **(self.fault() if broken else {"pulled": True}))
             case steps.CreateContainer(container=container):
                 self.check_may_rise(container)
                 assert self.sandboxed or self.creates_ahead, "a container was created too early"
+                assert self.equipped, "a container was created without its secrets"
                 if broken:
                     self.note(container.name, **self.fault())
                 else:

@@ -86,10 +86,10 @@ def test_a_placeholder_for_the_account_is_worth_a_note() -> None:
 
 
 def test_what_ecs_refuses_and_what_wherry_refuses_are_told_apart() -> None:
-    text = json.dumps(container(stopTimeout=300, secrets=[{"name": "A", "valueFrom": "b"}]))
+    text = json.dumps(container(stopTimeout=300, credentialSpecs=["credentialspec:x"]))
     assert {(finding.path, finding.source) for finding in findings(text)} == {
         ("containerDefinitions[0].stopTimeout", "ECS"),
-        ("containerDefinitions[0].secrets", "Wherry"),
+        ("containerDefinitions[0].credentialSpecs", "Wherry"),
     }
 
 

@@ -24,6 +24,8 @@ MODEL = botocore.session.get_session().get_service_model("ecs")
 # Two definitions that are valid and differ in every member that Wherry honours.
 ONE: dict[str, Any] = {
     "family": "one",
+    "taskRoleArn": "one",
+    "executionRoleArn": "arn:aws:iam::000000000000:role/one",
     "networkMode": "bridge",
     "requiresCompatibilities": ["EC2"],
     "cpu": "512",
@@ -44,6 +46,7 @@ ONE: dict[str, Any] = {
             "entryPoint": ["/entry"],
             "command": ["serve"],
             "environment": [{"name": "A", "value": "1"}],
+            "secrets": [{"name": "KEY", "valueFrom": "/one"}],
             "linuxParameters": {
                 "capabilities": {"add": ["NET_ADMIN"], "drop": ["CHOWN"]},
                 "initProcessEnabled": True,
@@ -83,6 +86,8 @@ ONE: dict[str, Any] = {
 }
 TWO: dict[str, Any] = {
     "family": "two",
+    "taskRoleArn": "arn:aws:iam::000000000000:role/two",
+    "executionRoleArn": "two",
     "networkMode": "none",
     "requiresCompatibilities": ["EXTERNAL"],
     "cpu": "1024",
@@ -103,6 +108,7 @@ TWO: dict[str, Any] = {
             "entryPoint": [],
             "command": ["serve", "2"],
             "environment": [{"name": "B", "value": "2"}],
+            "secrets": [{"name": "TOKEN", "valueFrom": "/two"}],
             "linuxParameters": {
                 "capabilities": {"add": ["SYS_TIME"], "drop": ["KILL"]},
                 "initProcessEnabled": False,

@@ -364,7 +364,7 @@ def test_good_definitions_pass(params: dict[str, Any]) -> None:
 
 
 def test_the_first_problem_is_raised_and_all_are_listed() -> None:
-    params = fargate(family="a.b", networkMode="host", taskRoleArn="role")
+    params = fargate(family="a.b", networkMode="host", taskRoleArn="no role")
     texts = [text for _, text in found(params)]
     assert len(texts) == 3
     with pytest.raises(ClientException, match="Family contains invalid characters"):

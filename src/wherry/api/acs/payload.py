@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from wherry.api.acs import volumes
+from wherry.api.acs.log_config import log_config
+from wherry.model import secret_reference
 from wherry.model.network import NetworkInterface, Subnet
 from wherry.model.payload import (
     DockerConfig,
@@ -14,10 +18,12 @@ from wherry.model.payload import (
     PayloadDependency,
     PayloadEni,
     PayloadPort,
+    PayloadSecret,
     PayloadTask,
 )
+from wherry.model.secret_reference import SecretReference
 from wherry.model.task import Container, ContainerOverride, Task
-from wherry.model.taskdef import ContainerDefinition, HealthCheck, LinuxParameters, TaskDefinition
+from wherry.model.taskdef import ContainerDefinition, HealthCheck, LinuxParameters, Secret, TaskDefinition
 
 DOCKER_API = "1.41"
 _NANOSECONDS = 1_000_000_000
@@ -32,8 +38,9 @@ def payload_task(
     subnet: Subnet | None,
     region: str,
     stop_timeout: float,
+    log_mode: str = "non-blocking",
 ) -> PayloadTask:
-    """Translate a task that is to run or to stop."""
+    """Translate a task that is to run or to stop; `log_mode` holds where a logConfiguration names none."""
     interfaces = () if interface is None or subnet is None else (_interface(task, interface, subnet),)
     return PayloadTask(
         arn=task.task_arn,
@@ -42,10 +49,11 @@ def payload_task(
         version=str(definition.revision),
         task_cluster_arn=task.cluster_arn,
         containers=tuple(
-            _container(container, definition, task, region=region, stop_timeout=stop_timeout)
+            _container(container, definition, task, region=region, stop_timeout=stop_timeout, log_mode=log_mode)
             for container in task.containers
         ),
         elastic_network_interfaces=interfaces,
+        volumes=tuple(volumes.payload_volume(volume) for volume in definition.volumes),
         cpu=task.cpu / 1024 if task.cpu else None,
         memory=task.memory or None,
         network_mode=definition.network_mode,
@@ -75,7 +83,7 @@ def _attachment_arn(task: Task, interface: NetworkInterface) -> str:
 
 
 def _container(
-    container: Container, definition: TaskDefinition, task: Task, *, region: str, stop_timeout: float
+    container: Container, definition: TaskDefinition, task: Task, *, region: str, stop_timeout: float, log_mode: str
 ) -> PayloadContainer:
     defined = definition.container(container.name)
     if defined is None:
@@ -95,11 +103,14 @@ def _container(
         command=override.command if override.command is not None else defined.command,
         entry_point=defined.entry_point,
         environment=_environment(defined, override, task, region=region),
+        secrets=tuple(_secrets(defined, region=region)),
         port_mappings=tuple(
             PayloadPort(container_port=p.container_port, host_port=p.host_port or 0, protocol=p.protocol)
             for p in defined.port_mappings
             if p.container_port is not None
         ),
+        mount_points=volumes.mount_points(defined),
+        volumes_from=volumes.volumes_from(defined),
         depends_on=tuple(
             PayloadDependency(container_name=d.container_name, condition=d.condition) for d in defined.depends_on
         ),
@@ -109,9 +120,28 @@ def _container(
         docker_config=DockerConfig(
             version=DOCKER_API,
             config=msgspec.json.encode(_config(defined)).decode(),
-            host_config=msgspec.json.encode(_host_config(defined, limits)).decode(),
+            host_config=msgspec.json.encode(_host_config(defined, limits, log_mode)).decode(),
         ),
         overrides="{}",
+    )
+
+
+def _secrets(defined: ContainerDefinition, *, region: str) -> Iterator[PayloadSecret]:
+    for secret in defined.secrets:
+        yield _secret(secret, "CONTAINER", region=region)
+    if defined.log_configuration is not None:
+        for secret in defined.log_configuration.secret_options:
+            yield _secret(secret, "LOG_DRIVER", region=region)
+
+
+def _secret(secret: Secret, target: str, *, region: str) -> PayloadSecret:
+    reference = secret_reference.parse(secret.value_from)
+    return PayloadSecret(
+        name=secret.name,
+        value_from=secret.value_from,
+        provider="asm" if isinstance(reference, SecretReference) else "ssm",
+        region=reference.region or region,
+        target=target,
     )
 
 
@@ -162,7 +192,7 @@ def _health_check(check: HealthCheck | None) -> dict[str, Any] | None:
     }
 
 
-def _host_config(defined: ContainerDefinition, limits: dict[str, int | None]) -> dict[str, Any]:
+def _host_config(defined: ContainerDefinition, limits: dict[str, int | None], log_mode: str) -> dict[str, Any]:
     """Docker's HostConfig: what the payload has no member for."""
     reservation = limits["reservation"]
     host: dict[str, Any] = {
@@ -175,6 +205,7 @@ def _host_config(defined: ContainerDefinition, limits: dict[str, int | None]) ->
         "SecurityOpt": list(defined.docker_security_options) or None,
         "Ulimits": [{"Name": u.name, "Soft": u.soft_limit, "Hard": u.hard_limit} for u in defined.ulimits] or None,
         "Sysctls": {c.namespace: c.value for c in defined.system_controls} or None,
+        "LogConfig": log_config(defined, mode=log_mode),
     }
     if defined.linux_parameters is not None:
         host |= _linux(defined.linux_parameters, limits["memory"])

@@ -10,6 +10,7 @@ import msgspec
 from wherry.model import birth
 from wherry.model.base import KeyValuePair
 from wherry.model.errors import InvalidParameterException
+from wherry.model.identity_rules import is_role
 from wherry.model.sizes import FARGATE_SIZES, cpu_units, memory_mib
 from wherry.model.task import ContainerOverride, Task, TaskOverride
 from wherry.model.taskdef import TaskDefinition
@@ -18,8 +19,6 @@ LONGEST = 8192
 """Characters of overrides, JSON syntax included (ECS API reference, RunTask)."""
 
 _LATER = {
-    "taskRoleArn": "IAM roles are not available yet. Give the container credentials in environment.",
-    "executionRoleArn": "IAM roles are not available yet. Images are pulled with the credentials of the engine.",
     "ephemeralStorage": "The ephemeral storage of tasks is not limited yet. Leave it out.",
     "inferenceAcceleratorOverrides": "Accelerators are not available. Leave them out.",
     "environmentFiles": "Object storage is not available yet. Write the variables into environment.",
@@ -36,7 +35,11 @@ def read(raw: Mapping[str, Any] | None) -> TaskOverride:
     containers = tuple(_container(item) for item in raw.get("containerOverrides") or ())
     if len({container.name for container in containers}) < len(containers):
         raise InvalidParameterException("containerOverrides can name a container only once.")
-    return TaskOverride(container_overrides=containers, cpu=raw.get("cpu"), memory=raw.get("memory"))
+    roles = {"task_role_arn": raw.get("taskRoleArn") or None, "execution_role_arn": raw.get("executionRoleArn") or None}
+    for role in filter(None, roles.values()):
+        if not is_role(role):
+            raise InvalidParameterException("Role is not valid")
+    return TaskOverride(container_overrides=containers, cpu=raw.get("cpu"), memory=raw.get("memory"), **roles)
 
 
 def check(definition: TaskDefinition, overrides: TaskOverride) -> None:
@@ -65,8 +68,13 @@ def view(task: Task) -> dict[str, Any]:
         ],
         "inferenceAcceleratorOverrides": [],
     }
-    sizes = {"cpu": task.overrides.cpu, "memory": task.overrides.memory}
-    return shown | {name: value for name, value in sizes.items() if value}
+    others = {
+        "cpu": task.overrides.cpu,
+        "memory": task.overrides.memory,
+        "taskRoleArn": task.overrides.task_role_arn,
+        "executionRoleArn": task.overrides.execution_role_arn,
+    }
+    return shown | {name: value for name, value in others.items() if value}
 
 
 def _view_container(override: ContainerOverride) -> dict[str, Any]:
