@@ -1,0 +1,139 @@
+"""Chunks: the events of one stream, packed together, and the order in which events are read.
+
+Events are ordered by their timestamps, and where these are equal by the order in which they came in: each has a
+sequence number of its own that it keeps whatever it is packed with.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import accumulate
+from operator import itemgetter, sub
+from typing import Any, NamedTuple
+
+import msgspec
+
+FULL_EVENTS = 4096
+FULL_BYTES = 512 * 1024
+"""A chunk with so many events, or so many bytes of messages, is not packed with others any more."""
+
+MAX_SPAN_MS = 24 * 3600 * 1000
+"""No chunk spans more time: AWS limits batches so, and packing keeps to it."""
+
+EVENT_BYTES = 26
+"""What AWS counts for an event beside its message in UTF-8."""
+
+_LEVEL = 1  # of zlib: three times as fast as 6, and a tenth larger
+
+
+Position = tuple[int, int]
+"""The place of an event in the order: its timestamp and its sequence number."""
+
+
+class Event(NamedTuple):
+    """An event as it is stored; times are epoch milliseconds. Events compare in the order in which they are read."""
+
+    timestamp: int
+    sequence: int
+    ingestion_time: int
+    message: str
+
+    @property
+    def position(self) -> Position:
+        """Its place in the order."""
+        return self.timestamp, self.sequence
+
+
+class Chunk(NamedTuple):
+    """Packed events of one stream. Sequence numbers and ingestion times in `data` are counted from the first ones."""
+
+    first_timestamp: int
+    last_timestamp: int
+    first_sequence: int
+    last_sequence: int
+    ingestion_time: int
+    events: int
+    size: int
+    data: bytes
+
+
+def pack(events: Sequence[Event]) -> Chunk:
+    """Pack at least one event, sorted or not; they come out in the order of reading."""
+    ordered = sorted(events)
+    timestamps, sequences, ingestion_times, messages = (list(map(itemgetter(i), ordered)) for i in range(4))
+    first_sequence, ingestion_time = min(sequences), min(ingestion_times)
+    body = (
+        _differences(timestamps),
+        [sequence - first_sequence for sequence in sequences],
+        [time - ingestion_time for time in ingestion_times],
+        messages,
+    )
+    encoded = _encode(body)
+    return Chunk(
+        first_timestamp=timestamps[0],
+        last_timestamp=timestamps[-1],
+        first_sequence=first_sequence,
+        last_sequence=max(sequences),
+        ingestion_time=ingestion_time,
+        events=len(ordered),
+        size=len("".join(messages).encode()) + EVENT_BYTES * len(ordered),
+        data=zlib.compress(encoded, _LEVEL),
+    )
+
+
+def renumbered(chunk: Chunk, first_sequence: int) -> Chunk:
+    """Give the events of a chunk their sequence numbers, which follow each other from `first_sequence`."""
+    last = first_sequence + chunk.last_sequence - chunk.first_sequence
+    return chunk._replace(first_sequence=first_sequence, last_sequence=last)
+
+
+def unpack(chunk: Chunk) -> list[Event]:
+    """Read the events of a chunk, in order."""
+    differences, sequences, ingestion_times, messages = _decode(zlib.decompress(chunk.data))
+    first, time = chunk.first_sequence, chunk.ingestion_time
+    columns = (
+        accumulate(differences),
+        map(first.__add__, sequences),
+        map(time.__add__, ingestion_times),
+        messages,
+    )
+    return list(map(_event, zip(*columns, strict=True)))
+
+
+def may_contain(chunk: Chunk, needles: Iterable[bytes]) -> bool:
+    """Say whether each needle is somewhere in the messages of a chunk, much faster than by reading them."""
+    body = zlib.decompress(chunk.data)
+    return all(needle in body for needle in needles)
+
+
+def is_full(chunk: Chunk) -> bool:
+    """Say whether it is not worth while to pack more into it."""
+    return chunk.events >= FULL_EVENTS or chunk.size >= FULL_BYTES
+
+
+def repack(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """Pack the events of some chunks into as few as are not more than full."""
+    events = sorted(event for chunk in chunks for event in unpack(chunk))
+    packed: list[Chunk] = []
+    start, size = 0, 0
+    for end, event in enumerate(events, 1):
+        size += len(event.message) + EVENT_BYTES
+        is_last = end == len(events) or events[end].timestamp - events[start].timestamp > MAX_SPAN_MS
+        if is_last or end - start == FULL_EVENTS or size >= FULL_BYTES:
+            packed.append(pack(events[start:end]))
+            start, size = end, 0
+    return packed
+
+
+def _differences(numbers: list[int]) -> list[int]:
+    return numbers[:1] + list(map(sub, numbers[1:], numbers))
+
+
+_event: Callable[[tuple[int, int, int, str]], Event] = partial(tuple.__new__, Event)
+"""`Event._make`, twice as fast."""
+
+_Body = tuple[list[int], list[int], list[int], list[str]]
+_encode: Any = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Body).decode
