@@ -30,6 +30,7 @@ JSON_TYPES = {
     "float": float | int,
     "boolean": bool,
     "timestamp": float | int,
+    "blob": bytes,
 }
 
 

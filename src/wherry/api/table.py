@@ -10,10 +10,16 @@ from wherry.api.context import Context
 from wherry.api.ec2.table import OPERATIONS as EC2
 from wherry.api.ecs.table import OPERATIONS as ECS
 from wherry.api.ecs.table import Operation, Refused
+from wherry.api.secretsmanager.table import OPERATIONS as SECRETS_MANAGER
 from wherry.api.sts.table import OPERATIONS as STS
 from wherry.model.call import Call, Handler
 
-TABLES: Mapping[str, Mapping[str, Operation | Refused]] = {"ecs": ECS, "ec2": EC2, "sts": STS}
+TABLES: Mapping[str, Mapping[str, Operation | Refused]] = {
+    "ecs": ECS,
+    "ec2": EC2,
+    "sts": STS,
+    "secretsmanager": SECRETS_MANAGER,
+}
 """Service id, as botocore has it -> operation name -> what is done about it."""
 
 

@@ -19,7 +19,13 @@ HEAD = "<!-- Made by scripts/docs. Do not edit. -->\n"
 
 Fields = Mapping[str, Mapping[str, Verdict]]
 
-NOUNS = {"ecs": "Amazon ECS", "ec2": "Amazon EC2", "sts": "AWS STS"}
+NOUNS = {
+    "ecs": "Amazon ECS",
+    "ec2": "Amazon EC2",
+    "sts": "AWS STS",
+    "secretsmanager": "AWS Secrets Manager",
+    "ssm": "AWS Systems Manager, of which Wherry has the Parameter Store",
+}
 
 
 def operations() -> str:
@@ -33,13 +39,14 @@ def operations() -> str:
     for service, names in done.items():
         lines += ["", f"## {NOUNS[service]}: {len(names)} of {len(_model(service).operation_names)} done", ""]
         lines += [f"- `{name}`" for name in names]
-        if service == "ecs":
-            lines += _refused_operations()
+        lines += _refused_operations(service)
     return _page(lines)
 
 
-def _refused_operations() -> list[str]:
-    refused = {name: entry for name, entry in sorted(TABLES["ecs"].items()) if isinstance(entry, Refused)}
+def _refused_operations(service: str) -> list[str]:
+    refused = {name: entry for name, entry in sorted(TABLES[service].items()) if isinstance(entry, Refused)}
+    if not refused:
+        return []
     lines = ["", "### Refused", "", "| Operation | Error | What it says |", "|---|---|---|"]
     return lines + [f"| `{name}` | {entry.error.__name__} | {entry.sentence} |" for name, entry in refused.items()]
 

@@ -16,6 +16,7 @@ from wherry.model.base import Entity
 from wherry.model.cluster import Cluster, ClusterStatus
 from wherry.model.ids import Entropy
 from wherry.model.instance import ContainerInstance, InstanceStatus
+from wherry.model.secretsmanager.secret import Secret, SecretVersion
 from wherry.model.service import (
     Deployment,
     DeploymentStatus,
@@ -120,6 +121,16 @@ def deleted_definitions(tx: Tx, now: float, _: Timing) -> int:  # noqa: ARG001 -
     return _remove(tx, [definition for definition, _ in zip(unused, range(BATCH), strict=False)])
 
 
+def deleted_secrets(tx: Tx, now: float, _: Timing) -> int:
+    """Remove secrets whose recovery window is over, after their versions."""
+    removed = 0
+    for secret in tx.find(Secret, deletion_date=Range(end=now), limit=BATCH):
+        removed += _remove(tx, [*tx.find(SecretVersion, secret_arn=secret.arn), secret])
+        if removed >= BATCH:
+            break
+    return removed
+
+
 SWEEPERS: Mapping[str, Sweeper] = {
     "tasks": stopped_tasks,
     "idempotency tokens": idempotency_tokens,
@@ -128,6 +139,7 @@ SWEEPERS: Mapping[str, Sweeper] = {
     "container instances": inactive_instances,
     "deployments": finished_deployments,
     "task definitions": deleted_definitions,
+    "secrets": deleted_secrets,
 }
 
 

@@ -99,6 +99,10 @@ class NamespaceNotFoundException(ApiError):
     """The specified namespace wasn't found."""
 
 
+class ValidationException(ApiError):
+    """The input fails to satisfy the constraints specified by an Amazon Web Services service."""
+
+
 class UnknownOperationException(ApiError):
     """The operation is not known to this service."""
 
