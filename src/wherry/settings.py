@@ -109,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def resolved_key_file(self) -> Path:
         """The key file: the one named, or the one in the data directory."""
         return self.key_file or self.data_dir / "secrets.key"
+    efs: str = ""
+    """What EFS volumes are on the agent's host: `fs-12345678=/srv/efs,fs-0123abcd=nfs://server/export`. Access points,
+    `fsap-…`, are named in the same way, each with the directory that it means."""
 
     @property
     def base_url(self) -> str:

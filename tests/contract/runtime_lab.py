@@ -167,6 +167,8 @@ async def leftovers(docker: aiodocker.Docker, instance: str) -> list[str]:
     """List whatever of an agent is still on the host."""
     wanted = {"label": [f"wherry.instance={instance}"]}
     found = [one.id for one in await docker.containers.list(all=True, filters=wanted)]
+    tasks = {"label": [*wanted["label"], "com.amazonaws.ecs.task-arn"]}
+    found += [one["Name"] for one in (await docker.volumes.list(filters=tasks))["Volumes"] or []]
     # Routes go with their link, except those of the subnets, which go with the host's last link.
     routes = (await anyio.run_process(["ip", "route", "show", "proto", "87"])).stdout.decode().splitlines()
     return found + left_in_kernel(instance) + (routes if not eni.listed() else [])

@@ -193,6 +193,10 @@ class Wherry:
         links = Path("/run/wherry/containers")
         found = {
             "containers": run("docker", "ps", "-aq", "--filter", f"label=wherry.instance={own}").stdout.split(),
+            "volumes": run(
+                *("docker", "volume", "ls", "-q", "--filter", f"label=wherry.instance={own}"),
+                *("--filter", "label=com.amazonaws.ecs.task-arn"),
+            ).stdout.split(),
             "namespaces": [path.name for path in Path("/run/netns").glob(f"wherry-{own}-*")],
             "interfaces": [str(path) for path in Path("/sys/class/net").glob("whr*") if own in _alias(path)],
             "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/wherry/{own}")],

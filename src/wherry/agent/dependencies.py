@@ -103,6 +103,8 @@ def _state(dependency: Dependency, on: ContainerView, *, target: str, now: float
             satisfied = end is not None
         case Condition.SUCCESS:
             satisfied = end is not None and end.code == 0
+        case Condition.CREATED:
+            satisfied = on.phase in (Phase.CREATED, Phase.RUNNING) or (lost and on.memory.runtime_id is not None)
         case Condition.HEALTHY:
             satisfied = on.phase is Phase.RUNNING and on.health is Health.HEALTHY
         case _:
@@ -120,9 +122,9 @@ def _state(dependency: Dependency, on: ContainerView, *, target: str, now: float
 
 
 def _deadline(dependency: Dependency, on: ContainerView) -> float | None:
-    """The dependency's own startTimeout, counted from its own start; START knows none."""
+    """The dependency's own startTimeout, counted from its own start; START and CREATED know none."""
     timeout, started_at = on.spec.start_timeout, on.memory.started_at
-    if dependency.condition is Condition.START or timeout is None or timeout <= 0 or started_at is None:
+    if dependency.condition in (Condition.START, Condition.CREATED) or timeout is None or timeout <= 0 or started_at is None:
         return None
     return started_at + timeout
 

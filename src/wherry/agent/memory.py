@@ -87,7 +87,8 @@ class Assignment(Struct, frozen=True):
     """A task of this host, from the payload that brought it until nothing of it is left.
 
     `fault` is one of the whole task. `adopted` tells that it has been RUNNING before this journal knew of it: what is
-    not there has been there. `attached` and `detached` tell that the sandbox was made, and taken down again.
+    not there has been there. `attached` and `detached` tell that the sandbox was made, and taken down again,
+    `emptied` that the task's own volumes are gone.
     `finished_at` is when nothing was left to do; the row stays for a while, so that a late copy of the payload does not
     run the task a second time.
     """
@@ -99,6 +100,7 @@ class Assignment(Struct, frozen=True):
     adopted: bool = False
     attached: bool = False
     detached: bool = False
+    emptied: bool = False
     told: Told = Told()
     finished_at: float | None = None
 

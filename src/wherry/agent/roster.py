@@ -181,3 +181,7 @@ class Roster:
             if task_id not in known:
                 log.warning("leftover_sandbox", task_id=task_id)
                 await runtime.remove_sandbox(task_id, None)
+        for arn in await runtime.volumes():
+            if arn not in manifest and arn not in self._runners:
+                log.warning("leftover_volumes", task=arn)
+                await runtime.remove_volumes(arn)

@@ -21,6 +21,7 @@ from wherry.agent.link.remote import RemoteControlPlane
 from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
 from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
 from wherry.app.start import StartError, claimed, prepare_directory
+from wherry.model import filesystems
 from wherry.settings import Settings
 
 PLACEHOLDER = "wherry"
@@ -88,7 +89,11 @@ async def remove_tasks(settings: Settings) -> int:
 def _runtime(settings: Settings) -> DockerRuntime:
     state = settings.data_dir / "agent"
     choice: SandboxChoice = msgspec.convert(settings.sandbox, SandboxChoice)
-    return DockerRuntime(instance=instance_id(state), state_dir=state, sandbox=choice)
+    try:
+        known = filesystems.parse(settings.efs)
+    except ValueError as error:
+        raise StartError(f"WHERRY_EFS: {error}.", "Write it as fs-12345678=/srv/efs, several by commas.") from error
+    return DockerRuntime(instance=instance_id(state), state_dir=state, sandbox=choice, file_systems=known)
 
 
 def instance_id(state: Path) -> str:

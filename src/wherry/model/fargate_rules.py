@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wherry.model import log_rules, volume_rules
 from wherry.model.problem import Path, Problem
 from wherry.model.sizes import FARGATE_SIZES, cpu_units, memory_mib
 
@@ -17,8 +18,8 @@ TIMEOUTS = range(2, 120 + 1)
 def problems(params: Member) -> Iterator[Problem]:
     """Find why these RegisterTaskDefinition parameters do not make a Fargate task."""
     if params.get("networkMode") != "awsvpc":
-        path = ("networkMode",) if "networkMode" in params else ()
-        yield Problem(path, "Fargate only supports network mode 'awsvpc'.")
+        where = ("networkMode",) if "networkMode" in params else ()
+        yield Problem(where, "Fargate only supports network mode 'awsvpc'.")
     yield from _size(params)
     if params.get("pidMode") == "host":
         text = "Tasks using the Fargate launch type do not support pidMode 'host'."
@@ -27,6 +28,7 @@ def problems(params: Member) -> Iterator[Problem]:
         yield Problem(("ipcMode",), "Tasks using the Fargate launch type do not support ipcMode.")
     if params.get("placementConstraints"):
         yield _unsupported(("placementConstraints",), "constraints")
+    yield from volume_rules.fargate_problems(params)
     for position, container in enumerate(params.get("containerDefinitions") or ()):
         yield from _container(container, ("containerDefinitions", position))
 

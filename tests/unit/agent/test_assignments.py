@@ -7,7 +7,23 @@ import pytest
 from msgspec.structs import replace
 
 from wherry.agent.assignments import names_a_task, take_on
-from wherry.agent.spec import Condition, Dependency, Eni, HealthCheck, PortMapping, Secret, SecretTarget, Tmpfs, Ulimit
+from wherry.agent.spec import (
+    Condition,
+    Dependency,
+    Eni,
+    HealthCheck,
+    HostPath,
+    Mount,
+    NetworkFileSystem,
+    PortMapping,
+    Secret,
+    SecretTarget,
+    SharedVolume,
+    TaskVolume,
+    Tmpfs,
+    Ulimit,
+    VolumesFrom,
+)
 from wherry.model.payload import (
     DockerConfig,
     Ipv4Assignment,
@@ -17,6 +33,15 @@ from wherry.model.payload import (
     PayloadPort,
     PayloadSecret,
     PayloadTask,
+)
+from wherry.model.payload_volume import (
+    PayloadDockerVolume,
+    PayloadEfsAuthorization,
+    PayloadEfsVolume,
+    PayloadHostVolume,
+    PayloadMountPoint,
+    PayloadVolume,
+    PayloadVolumeFrom,
 )
 from wherry.model.task import DesiredStatus
 
@@ -99,6 +124,8 @@ def test_everything_of_a_container_is_understood() -> None:
     assert [name for name, default in defaults.items() if getattr(found, name) == default and name != "essential"] == [
         "hostname",
         "depends_on",
+        "mounts",
+        "volumes_from",
     ]
 
 
@@ -106,6 +133,66 @@ def test_what_nobody_set_has_the_defaults_of_ecs() -> None:
     found = container_of(a_payload_container(config={"User": None}))
 
     assert (found.memory, found.cpu_shares, found.stop_timeout, found.health_check) == (None, 2, 30, None)
+
+
+def test_volumes_and_what_mounts_them_are_understood() -> None:
+    docker = PayloadDockerVolume(scope="shared", autoprovision=True, driver_opts={"a": "b"}, labels={"c": "d"})
+    efs = PayloadEfsVolume(
+        file_system_id="fs-12345678",
+        transit_encryption="ENABLED",
+        authorization_config=PayloadEfsAuthorization(access_point_id="fsap-12345678"),
+    )
+    container = a_payload_container(
+        mount_points=(PayloadMountPoint(source_volume="own", container_path="/own", read_only=True),),
+        volumes_from=(PayloadVolumeFrom(source_container="side", read_only=True),),
+    )
+    spec = take_on(
+        a_payload(
+            container,
+            a_payload_container(name="side"),
+            volumes=(
+                PayloadVolume(name="own", type="host", host=PayloadHostVolume()),
+                PayloadVolume(name="path", type="host", host=PayloadHostVolume(source_path="/srv")),
+                PayloadVolume(name="shared", type="docker", docker_volume_configuration=docker),
+                PayloadVolume(name="files", type="efs", efs_volume_configuration=efs),
+            ),
+        ),
+        stop_timeout=30,
+    ).spec
+    assert {volume.name: volume.source for volume in spec.volumes} == {
+        "own": TaskVolume(),
+        "path": HostPath(path="/srv"),
+        "shared": SharedVolume(autoprovision=True, options={"a": "b"}, labels={"c": "d"}),
+        "files": NetworkFileSystem(id="fsap-12345678", encrypted=True),
+    }
+    app = spec.containers[0]
+    assert app.mounts == (Mount(volume="own", path="/own", read_only=True),)
+    assert app.volumes_from == (VolumesFrom(container="side", read_only=True),)
+    assert app.depends_on == (Dependency(container="side", condition=Condition.CREATED),)
+
+
+@pytest.mark.parametrize(
+    ("volume", "mount", "text"),
+    [
+        ({"type": "fsxWindowsFileServer"}, {}, "does not know the type 'fsxWindowsFileServer'"),
+        ({"host": PayloadHostVolume(source_path="/a:/etc")}, {}, "is not an absolute path"),
+        ({"host": PayloadHostVolume(source_path="named-volume")}, {}, "is not an absolute path"),
+        ({}, {"container_path": "/x/../etc"}, "is not an absolute path"),
+        ({}, {"source_volume": "other"}, "there is no volume 'other' to mount"),
+        (
+            {"type": "efs", "efs_volume_configuration": PayloadEfsVolume(file_system_id="fs-1", root_directory="/..")},
+            {},
+            "is not an absolute path",
+        ),
+    ],
+)
+def test_volumes_that_cannot_be_understood_fail_the_task(volume, mount, text) -> None:
+    wanted = PayloadVolume(**{"name": "data", "type": "host"} | volume)
+    mounted = PayloadMountPoint(**{"source_volume": "data", "container_path": "/data"} | mount)
+    found = take_on(a_payload(a_payload_container(mount_points=(mounted,)), volumes=(wanted,)), stop_timeout=30)
+    assert found.fault is not None
+    assert found.fault.name == "UnrecognizedTaskError"
+    assert text in found.fault.message
 
 
 def test_only_a_health_check_of_the_task_definition_counts() -> None:

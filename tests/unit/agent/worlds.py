@@ -184,9 +184,9 @@ class World:
         for dependency in container.depends_on:
             on = self.engine.get(dependency.container)
             assert on is not None, f"{container.name} went on before {dependency.container} was there"
-            assert on.started_at is not None
+            assert on.started_at is not None or dependency.condition is Condition.CREATED
             match dependency.condition:
-                case Condition.START:
+                case Condition.START | Condition.CREATED:
                     pass
                 case Condition.COMPLETE:
                     assert on.state is ContainerState.EXITED

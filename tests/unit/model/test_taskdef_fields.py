@@ -32,6 +32,28 @@ ONE: dict[str, Any] = {
     "memory": "1024",
     "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
     "tags": [{"key": "team", "value": "blue"}],
+    "volumes": [
+        {"name": "data", "host": {"sourcePath": "/srv/one"}},
+        {
+            "name": "cache",
+            "dockerVolumeConfiguration": {
+                "scope": "shared",
+                "autoprovision": True,
+                "driver": "local",
+                "driverOpts": {"type": "tmpfs"},
+                "labels": {"a": "1"},
+            },
+        },
+        {
+            "name": "files",
+            "efsVolumeConfiguration": {
+                "fileSystemId": "fs-00000001",
+                "rootDirectory": "/",
+                "transitEncryption": "ENABLED",
+                "authorizationConfig": {"accessPointId": "fsap-00000001"},
+            },
+        },
+    ],
     "containerDefinitions": [
         {
             "name": "app",
@@ -55,6 +77,8 @@ ONE: dict[str, Any] = {
                 "maxSwap": 100,
                 "swappiness": 10,
             },
+            "mountPoints": [{"sourceVolume": "data", "containerPath": "/data", "readOnly": True}],
+            "volumesFrom": [{"sourceContainer": "db", "readOnly": True}],
             "dependsOn": [{"containerName": "db", "condition": "START"}],
             "startTimeout": 30,
             "stopTimeout": 20,
@@ -94,6 +118,28 @@ TWO: dict[str, Any] = {
     "memory": "2048",
     "runtimePlatform": {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"},
     "tags": [{"key": "crew", "value": "red"}],
+    "volumes": [
+        {"name": "data2", "host": {"sourcePath": "/srv/two"}},
+        {
+            "name": "cache2",
+            "dockerVolumeConfiguration": {
+                "scope": "task",
+                "autoprovision": False,
+                "driver": "other",
+                "driverOpts": {"size": "2"},
+                "labels": {"a": "2"},
+            },
+        },
+        {
+            "name": "files2",
+            "efsVolumeConfiguration": {
+                "fileSystemId": "fs-00000002",
+                "rootDirectory": "/two",
+                "transitEncryption": "DISABLED",
+                "authorizationConfig": {"accessPointId": "fsap-00000002"},
+            },
+        },
+    ],
     "containerDefinitions": [
         {
             "name": "app2",
@@ -117,6 +163,8 @@ TWO: dict[str, Any] = {
                 "maxSwap": 0,
                 "swappiness": 0,
             },
+            "mountPoints": [{"sourceVolume": "data2", "containerPath": "/data2", "readOnly": False}],
+            "volumesFrom": [{"sourceContainer": "other", "readOnly": False}],
             "dependsOn": [{"containerName": "other", "condition": "HEALTHY"}],
             "startTimeout": 31,
             "stopTimeout": 21,
@@ -151,12 +199,16 @@ UNCHANGEABLE = {("RuntimePlatform", "operatingSystemFamily")}
 
 
 def structures(params: dict[str, Any], shape: str = ROOT, path: Path = ()) -> Iterator[tuple[str, Path]]:
-    """Where in `params` the first structure of each honoured shape stands."""
+    """Where in `params` the structures of the honoured shapes stand, in their order."""
     yield shape, path
     for name, verdict in FIELDS[shape].items():
-        if isinstance(verdict, Honoured) and verdict.shape is not None:
-            is_list = isinstance(at(params, (*path, name)), list)
-            yield from structures(params, verdict.shape, (*path, name, 0) if is_list else (*path, name))
+        if isinstance(verdict, Honoured) and verdict.shape is not None and name in at(params, path):
+            value = at(params, (*path, name))
+            places = (
+                [(*path, name, index) for index in range(len(value))] if isinstance(value, list) else [(*path, name)]
+            )
+            for place in places:
+                yield from structures(params, verdict.shape, place)
 
 
 def at(value: Any, path: Path) -> Any:
@@ -176,7 +228,7 @@ def echo(params: dict[str, Any]) -> dict[str, Any]:
     return view(made) | {"tags": tags.view(made.tags)}
 
 
-PLACES = dict(structures(ONE))
+PLACES = dict(reversed(list(structures(ONE))))
 LEAVES = [
     (shape, name)
     for shape, members in FIELDS.items()
@@ -208,7 +260,7 @@ def something(shape: Any) -> Any:
         case "map":
             return {"key": something(shape.value)}
         case "string":
-            return (shape.enum or ["x"])[-1]
+            return [word for word in shape.enum or ["x"] if word != "DISABLED"][-1]
         case "boolean":
             return True
         case _:
@@ -216,7 +268,7 @@ def something(shape: Any) -> Any:
 
 
 def nothing(shape: Any) -> Any:
-    return {"structure": {}, "list": [], "map": {}, "string": "", "boolean": False}[shape.type_name]
+    return {"structure": {}, "list": [], "map": {}, "string": "", "boolean": False, "integer": 0}[shape.type_name]
 
 
 @pytest.mark.parametrize("shape", FIELDS)
@@ -237,7 +289,9 @@ def test_a_row_leads_to_the_structure_that_the_model_has_there(shape: str) -> No
 def test_both_examples_are_accepted() -> None:
     check(ONE)
     two = copy.deepcopy(TWO)
-    two["containerDefinitions"][0] |= {"portMappings": [], "essential": True, "dependsOn": []}
+    two["containerDefinitions"][0] |= {"portMappings": [], "essential": True, "dependsOn": [], "volumesFrom": []}
+    two["volumes"][1]["dockerVolumeConfiguration"]["scope"] = "shared"
+    two["volumes"][2]["efsVolumeConfiguration"]["authorizationConfig"] = {}
     check(two)
 
 

@@ -187,3 +187,11 @@ class Runtime(Protocol):
     async def usage(self, runtime_id: str) -> Usage | None:
         """Sample a running container; None if it is not running."""
         ...
+    async def remove_volumes(self, task_arn: str) -> None:
+        """Remove the volumes that were the task's alone; its containers are gone already."""
+        ...
+
+    async def volumes(self) -> frozenset[str]:
+        """List the ARNs of tasks that have volumes of their own, so that leftovers can be removed."""
+        ...
+

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
 import anyio
@@ -39,8 +39,10 @@ from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 
 SandboxChoice = Literal["auto", "namespace", "pause"]
 
+from wherry.agent.runtime.volumes import Volumes, without
 # Health checks run as exec sessions, whose own events would wake the agent for nothing.
 _EVENTS = ["create", "start", "die", "oom", "health_status", "destroy"]
+from wherry.model.filesystems import FileSystems
 
 
 class _Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +60,13 @@ class DockerRuntime:
     """Runs the tasks of one agent; an async context manager. See `wherry.agent.runtime.base.Runtime`."""
 
     def __init__(
-        self, *, instance: str, state_dir: Path, url: str | None = None, sandbox: SandboxChoice = "auto"
+        self,
+        *,
+        instance: str,
+        state_dir: Path,
+        url: str | None = None,
+        sandbox: SandboxChoice = "auto",
+        file_systems: FileSystems = MappingProxyType({}),
     ) -> None:
         """Serve the agent called `instance`; no I/O happens yet.
 
@@ -70,11 +78,13 @@ class DockerRuntime:
         self._url = url or engine_url()
         self._choice = sandbox
         self._starts = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
+        `file_systems` tells what EFS volumes are on this host.
         self._reads = anyio.CapacityLimiter(16)
         self._setup = anyio.Lock()
         self._host: _Host | None = None
         self._forwarding = False
         self._digests: dict[tuple[str, str], str | None] = {}
+        self._file_systems = file_systems
         self._links: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -85,6 +95,8 @@ class DockerRuntime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._samples = Samples(self._engine, instance=self.instance)
+        self._volumes = Volumes(self._engine, instance=self.instance, file_systems=self._file_systems)
         await self._engine.close()
 
     async def capacity(self) -> Capacity:
@@ -157,6 +169,8 @@ class DockerRuntime:
             cgroup_parent=cgroups.parent(host.hierarchy, self.instance, task.task_id),
             binds=tuple(binds),
         )
+        if container.mounts:
+            binds = [*without(binds, container), *await self._volumes.ensure(task, container)]
         body = translate.create_body(task, container, place, instance=self.instance)
         while True:
             try:
@@ -211,7 +225,15 @@ class DockerRuntime:
             if error.status not in {404, 409}:
                 raise _fault("CannotRemoveContainerError", error) from error
         dismiss(runtime_id)
-        self._links.pop(runtime_id, None)
+        self._samples.forget(runtime_id)
+
+    async def remove_volumes(self, task_arn: str) -> None:
+        """Remove the volumes that were the task's alone."""
+        await self._volumes.remove(task_arn)
+
+    async def volumes(self) -> frozenset[str]:
+        """List the ARNs of tasks that have volumes of their own."""
+        return await self._volumes.listed()
 
     async def containers(self) -> list[Observed]:
         """List every task container of this agent, whatever its state."""
@@ -282,6 +304,7 @@ class DockerRuntime:
         shutil.rmtree(self._state_dir / "tasks" / task_id, ignore_errors=True)
 
     async def _info(self) -> dict[str, Any]:
+        await together(self._volumes.remove, await self._volumes.listed())
         try:
             info: dict[str, Any] = await self._engine.call("GET", "info")
         except EngineError as error:

@@ -32,7 +32,8 @@ from wherry.agent.runtime.base import (
     RuntimeUnavailableError,
     Usage,
 )
-from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
+from wherry.agent.runtime.fake_execution import FakeExecution, executed
+from wherry.agent.spec import ContainerSpec, Eni, TaskSpec, TaskVolume
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,7 @@ class Engine:
         self._listeners: set[MemoryObjectSendStream[_Container]] = set()
 
     async def __aenter__(self) -> Self:
+        self.volumes: set[tuple[str, str]] = set()
         self._tasks = await anyio.create_task_group().__aenter__()
         return self
 
@@ -283,6 +285,8 @@ class FakeRuntime:
             made = engine.containers[runtime_id] = _Container(runtime_id, task, container, script, engine.clock())
             engine.tell(made)
         return runtime_id
+            if any(isinstance(task.volume(mount.volume).source, TaskVolume) for mount in container.mounts):
+                engine.volumes.add((self.instance, task.arn))
 
     async def start(self, runtime_id: str) -> None:
         """Start a created container; one that has run, or failed to start, is not started again."""
@@ -325,6 +329,18 @@ class FakeRuntime:
     async def containers(self) -> list[Observed]:
         """List every container of this agent."""
         engine = await self._reach()
+    async def remove_volumes(self, task_arn: str) -> None:
+        """Forget the task's volumes, which no container may hold any more."""
+        engine = await self._reach()
+        if any(container.task.arn == task_arn and self._owns(container) for container in engine.containers.values()):
+            raise RuntimeFault("CannotRemoveVolumeError", "volume is in use")
+        engine.volumes.discard((self.instance, task_arn))
+
+    async def volumes(self) -> frozenset[str]:
+        """List the tasks that have volumes of their own."""
+        engine = await self._reach()
+        return frozenset(arn for instance, arn in engine.volumes if instance == self.instance)
+
         own = [container for container in engine.containers.values() if self._owns(container)]
         return sorted((container.observed() for container in own), key=lambda one: (one.task_arn, one.name))
 
@@ -371,3 +387,5 @@ class FakeRuntime:
             f"{self.instance}\n{container.task.arn}\n{container.spec.name}".encode()
         ).hexdigest()
         return container.id == made_by_us
+        for arn in await self.volumes():
+            await self.remove_volumes(arn)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from wherry.agent.runtime.base import ContainerState, Health, Observed, Usage
-from wherry.agent.spec import ContainerSpec, HealthCheck, TaskSpec
+from wherry.agent.spec import ContainerSpec, HealthCheck, TaskSpec, VolumesFrom
 
 LABEL_INSTANCE = "wherry.instance"
 LABEL_ROLE = "wherry.role"
@@ -83,7 +83,8 @@ def create_body(task: TaskSpec, container: ContainerSpec, place: Place, *, insta
         "Healthcheck": _healthcheck(container.health_check),
         "OpenStdin": container.interactive,
         "Tty": container.pseudo_terminal,
-        "HostConfig": _host_config(container, place),
+        "HostConfig": _host_config(container, place)
+        | {"VolumesFrom": [_volumes_from(task, source, instance=instance) for source in container.volumes_from]},
     }
     optional = {
         "Entrypoint": list(container.entry_point or ()),
@@ -124,6 +125,10 @@ def _host_config(container: ContainerSpec, place: Place) -> dict[str, Any]:
 
 def _tmpfs_options(size_mib: int, options: Sequence[str]) -> str:
     return ",".join([*options, f"size={size_mib}m"])
+
+def _volumes_from(task: TaskSpec, source: VolumesFrom, *, instance: str) -> str:
+    return container_name(task, source.container, instance=instance) + (":ro" if source.read_only else "")
+
 
 
 def _healthcheck(check: HealthCheck | None) -> dict[str, Any]:

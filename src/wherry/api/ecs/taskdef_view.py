@@ -11,8 +11,8 @@ from msgspec.structs import FieldInfo, fields
 from wherry.model.base import Value
 from wherry.model.taskdef import ContainerDefinition, TaskDefinition
 
-_ALWAYS = frozenset({"port_mappings", "environment", "system_controls"})
-"""Members of a container that are shown even when they are empty."""
+_ALWAYS = frozenset({"port_mappings", "environment", "system_controls", "mount_points", "volumes_from", "volumes"})
+"""Members that are shown even when they are empty."""
 
 _UNSHOWN = frozenset({"version", "tags", "requires_attributes", "container_definitions"})
 
@@ -22,14 +22,13 @@ def view(definition: TaskDefinition) -> dict[str, Any]:
     shown = {
         "containerDefinitions": [_container(container) for container in definition.container_definitions],
         "requiresAttributes": [{"name": name} for name in definition.requires_attributes],
-        "volumes": [],
         "placementConstraints": [],
     }
     return shown | _members(definition, without=_UNSHOWN)
 
 
 def _container(container: ContainerDefinition) -> dict[str, Any]:
-    return {"mountPoints": [], "volumesFrom": []} | _members(container)
+    return _members(container)
 
 
 def _members(value: Value, without: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""Volumes in the payload of ACS: the public shapes that the stock agent reads as well."""
+
+from __future__ import annotations
+
+from wherry.model.base import Value
+
+
+class PayloadHostVolume(Value, frozen=True):
+    """`type` "host": a path of the host; without one, a volume for the task alone."""
+
+    source_path: str = ""
+
+
+class PayloadDockerVolume(Value, frozen=True):
+    """`type` "docker"."""
+
+    scope: str = "task"
+    autoprovision: bool = False
+    driver: str = "local"
+    driver_opts: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
+class PayloadEfsAuthorization(Value, frozen=True):
+    """Of an EFS volume; `iam` ENABLED or DISABLED."""
+
+    access_point_id: str = ""
+    iam: str = "DISABLED"
+
+
+class PayloadEfsVolume(Value, frozen=True):
+    """`type` "efs"; `transit_encryption` ENABLED or DISABLED."""
+
+    file_system_id: str
+    root_directory: str = "/"
+    transit_encryption: str = "DISABLED"
+    authorization_config: PayloadEfsAuthorization | None = None
+
+
+class PayloadVolume(Value, frozen=True):
+    """A volume of a task: `type` says which of the others is there."""
+
+    name: str
+    type: str
+    host: PayloadHostVolume | None = None
+    docker_volume_configuration: PayloadDockerVolume | None = None
+    efs_volume_configuration: PayloadEfsVolume | None = None
+
+
+class PayloadMountPoint(Value, frozen=True):
+    """An entry of a container's `mountPoints`."""
+
+    source_volume: str
+    container_path: str
+    read_only: bool = False
+
+
+class PayloadVolumeFrom(Value, frozen=True):
+    """An entry of a container's `volumesFrom`."""
+
+    source_container: str
+    read_only: bool = False
