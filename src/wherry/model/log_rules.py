@@ -1,6 +1,6 @@
 """What ECS demands of a container's logConfiguration (ECS API reference, LogConfiguration).
 
-The options of drivers other than awslogs are the container engine's: it knows them, and says so when a container starts.
+The options of other drivers are the container engine's: it knows them, and objects when a container is created.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _AWSLOGS_FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "awslogs-max-buffered-events": (_DURATION, "a number of events"),
 }
 _AWSLOGS = (*_AWSLOGS_FORMS, "awslogs-datetime-format", "awslogs-multiline-pattern")
-_GENERIC = ("mode", "max-buffer-size", "tag", "labels", "labels-regex", "env", "env-regex")
+_GENERIC = ("mode", "max-buffer-size", "tag")
 _CACHE = ("cache-disabled", "cache-max-size", "cache-max-file", "cache-compress")
 _OURS = ("awslogs-stream", "awslogs-endpoint", "awslogs-credentials-endpoint")
 
