@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "WHERRY_"
+TASKS_ADDRESS = "169.254.170.2"
+"""Where a task finds what its host serves: an address of the host's loopback interface, which the agent puts there."""
 
 Seconds = Annotated[float, Meta(ge=0)]
 
@@ -45,10 +47,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     Agents try again every two minutes at the latest: less would lose hosts whenever the control plane restarts."""
     telemetry: Seconds = 20
     """Between two telemetry publications of an agent; container health goes out at once when it changes."""
+    role_session: Annotated[float, Meta(ge=60, le=12 * 3600)] = 6 * 3600
+    """How long credentials of a task's role are good; fresh ones come when half of it is over."""
     stop_timeout: Seconds = 30
     """Between the stop signal and SIGKILL where a container names no stopTimeout."""
     cleanup_wait: Seconds = 0
     """How long a stopped task's containers are kept for `docker logs`; the stock agent keeps them for three hours."""
+    exec_idle: Seconds = 1200
+    """How long a session of ECS Exec may be without input and output: ECS says 20 minutes. 0: for ever."""
     sweep: Seconds = 30
     """Between two sweeps that mark everything dirty."""
 
@@ -88,6 +94,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`namespace` (fastest; needs the OCI runtime), `pause` (any engine) or `auto`."""
     advertise_url: Annotated[str, Meta(pattern="^https?://")] | None = None
     """URL by which agents of other hosts reach this control plane."""
+    task_endpoint_url: Annotated[str, Meta(pattern="^(https?://.*|off)$")] | None = None
+    """What tasks are told as AWS_ENDPOINT_URL; without it this control plane. `off`: nothing, their SDKs call AWS."""
+    missing_roles: Annotated[str, Meta(pattern="^(create|refuse)$")] = "create"
+    """A task definition names a role that does not exist: `create` it (an execution role may read secrets and write
+    logs, a task role nothing until policies say so) or `refuse` the task definition."""
     server_url: Annotated[str, Meta(pattern="^https?://")] | None = None
     """The control plane that `wherry agent` works for; without it the one of this machine."""
     availability_zones: str = ""
@@ -98,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """CPU units for tasks, 1024 a core; without it all cores."""
     memory: Annotated[int, Meta(ge=4)] | None = None
     """MiB of memory for tasks; without it all of it."""
+    efs: str = ""
+    """What EFS volumes are on the agent's host: `fs-12345678=/srv/efs,fs-0123abcd=nfs://server/export`. Access points,
+    `fsap-…`, are named in the same way, each with the directory that it means."""
     timing: Timing = Timing()
 
     @property
@@ -109,9 +123,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def resolved_key_file(self) -> Path:
         """The key file: the one named, or the one in the data directory."""
         return self.key_file or self.data_dir / "secrets.key"
-    efs: str = ""
-    """What EFS volumes are on the agent's host: `fs-12345678=/srv/efs,fs-0123abcd=nfs://server/export`. Access points,
-    `fsap-…`, are named in the same way, each with the directory that it means."""
+
+    @property
+    def listens_for_tasks(self) -> bool:
+        """Whether tasks, which do not reach this machine's loopback, are served at an address of their own."""
+        return self.listen.startswith("127.") or self.listen in {"localhost", "::1"}
+
+    @property
+    def endpoint_for_tasks(self) -> str | None:
+        """What tasks are told as AWS_ENDPOINT_URL; None: nothing."""
+        if self.task_endpoint_url is not None:
+            return None if self.task_endpoint_url == "off" else self.task_endpoint_url
+        if self.advertise_url is None and (self.listens_for_tasks or self.listen in {"0.0.0.0", "::", ""}):  # noqa: S104 - read, not bound
+            return f"http://{TASKS_ADDRESS}:{self.port}"
+        return self.base_url
 
     @property
     def base_url(self) -> str:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, closing
 import anyio
 import anyio.to_thread
 import msgspec
+import structlog
 from anyio.abc import TaskStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -24,21 +25,25 @@ from wherry.api.acs.session import Session
 from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
+from wherry.api.exec import relay
 from wherry.api.tcs import session as tcs
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.control import instances, reaper, scheduler, services
 from wherry.keyring import KeyringError, open_keyring
+from wherry.model import datachannel
 from wherry.model.arn import Scope
 from wherry.model.errors import ApiError
 from wherry.model.instance import ContainerInstance
-from wherry.settings import Settings
+from wherry.settings import TASKS_ADDRESS, Settings
 from wherry.store import Store, Tx
 from wherry.wire.asgi import read_head
 from wherry.wire.gateway import Gateway
 from wherry.wire.server import listen, serve
 from wherry.wire.sigv4 import Secret
 from wherry.wire.trust import Trust, is_loopback, refuse_browsers
-from wherry.wire.websocket import WebSocketChannel, admit, refuse
+from wherry.wire.websocket import WebSocketChannel, WebSocketStream, admit, refuse
+
+log = structlog.get_logger()
 
 CONTROLLERS = (services.controller, scheduler.controller, instances.controller, reaper.controller)
 """What makes each loop of a control plane; all are made from the same five."""
@@ -64,7 +69,24 @@ async def run_control_plane(
                 controller = make(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
                 await group.start(controller.run)
             await group.start(serve, application(ctx, _gateway(ctx, trust), trust), bound)
+            if settings.listens_for_tasks and trust.credentials is not None:
+                await group.start(_serve_tasks, ctx, trust)
             task_status.started(port)
+
+
+async def _serve_tasks(
+    ctx: Context, trust: Trust, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve tasks where they reach this machine: they have credentials, and are not believed without."""
+    strict = msgspec.structs.replace(trust, listen=TASKS_ADDRESS, strict=True)
+    try:
+        bound = listen(TASKS_ADDRESS, ctx.settings.port, before_it_exists=True)
+    except OSError as error:
+        log.warning("tasks_cannot_call", address=TASKS_ADDRESS, port=ctx.settings.port, error=error.strerror)
+        task_status.started()
+        return
+    with closing(bound):
+        await serve(application(ctx, _gateway(ctx, strict), strict), bound, task_status=task_status)
 
 
 def _gateway(ctx: Context, trust: Trust) -> Gateway:
@@ -105,6 +127,7 @@ def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
             Route("/health", health),
             WebSocketRoute("/acs/ws", _agent_channel(ctx, trust, "containerInstanceArn", acs)),
             WebSocketRoute("/tcs/ws", _agent_channel(ctx, trust, "containerInstance", telemetry)),
+            WebSocketRoute(f"{datachannel.PATH}{{session_id}}", _data_channel(ctx, trust)),
         ]
     )
 
@@ -114,13 +137,7 @@ def _agent_channel(
 ) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(websocket: WebSocket) -> None:
         try:
-            admit(
-                websocket,
-                trust=trust,
-                region=ctx.scope.region,
-                account_id=ctx.scope.account_id,
-                now=ctx.clock(),
-            )
+            _admit(ctx, trust, websocket)
             instance_arn = websocket.query_params.get(parameter, "")
             await ctx.store.read(assignments.check_active, instance_arn)
         except ApiError as error:
@@ -130,6 +147,32 @@ def _agent_channel(
         await talk(WebSocketChannel(websocket), instance_arn)
 
     return endpoint
+
+
+def _data_channel(ctx: Context, trust: Trust) -> Callable[[WebSocket], Awaitable[None]]:
+    """Let both ends of a session of ECS Exec in by their tokens, the agent's by its signature besides."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        def admit_agent() -> None:
+            _admit(ctx, trust, websocket)
+
+        try:
+            refuse_browsers(read_head(websocket.scope).headers, trust)
+        except ApiError as error:
+            await refuse(websocket, error)
+            return
+        await websocket.accept()
+        stream = WebSocketStream(websocket)
+        try:
+            await relay.serve(ctx, stream, websocket.path_params["session_id"], admit_agent=admit_agent)
+        except ApiError as error:
+            log.warning("exec_agent_refused", error=error.message)
+
+    return endpoint
+
+
+def _admit(ctx: Context, trust: Trust, websocket: WebSocket) -> None:
+    admit(websocket, trust=trust, region=ctx.scope.region, account_id=ctx.scope.account_id, now=ctx.clock())
 
 
 def _connected_agents(tx: Tx) -> int:

@@ -12,6 +12,10 @@ from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
 GRACE_SECONDS = 3
+IDLE_SECONDS = 1200
+"""How long a websocket may leave a ping unanswered: the 20 minutes that a session of ECS Exec may be idle."""
+IP_FREEBIND = 15
+"""Of <linux/in.h>; Python has no name for it."""
 
 
 class _Server(uvicorn.Server):
@@ -30,14 +34,19 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind the socket; raises `OSError`, which is clearer before a server is built around it than after."""
+def listen(host: str, port: int, *, before_it_exists: bool = False) -> socket.socket:
+    """Bind the socket; raises `OSError`, which is clearer before a server is built around it than after.
+
+    `before_it_exists` binds to an address that somebody will give to this machine later.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio switches Nagle's algorithm off only where it is: without that every answer
     # waits 40 ms for the delayed acknowledgement of its head.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if before_it_exists:
+            bound.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         bound.bind((host, port))
         bound.listen(2048)
     except BaseException:
@@ -57,6 +66,8 @@ async def serve(
             loop="none",
             http="httptools",
             ws="websockets-sansio",
+            # Who has stopped reading, as a pager does, answers no ping: it has as long as it may be idle.
+            ws_ping_timeout=IDLE_SECONDS,
             lifespan="off",
             log_config=None,
             access_log=False,

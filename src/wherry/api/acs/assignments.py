@@ -10,7 +10,10 @@ from collections.abc import Collection
 
 import msgspec
 
-from wherry.api.acs.payload import payload_task
+from wherry.api.acs.credentials import Assumed, assumed
+from wherry.api.acs.payload import Terms, payload_task
+from wherry.api.ecs import settings
+from wherry.api.ecs.roles import Custom
 from wherry.model import payload, reports
 from wherry.model import task as tasks
 from wherry.model.errors import ClientException
@@ -96,9 +99,10 @@ def assignments(tx: Tx, instance_arn: str, among: Collection[str] | None = None)
     return [Assignment(task.task_arn, task.desired_status) for task in found]
 
 
-def translate(tx: Tx, task_arns: list[str], *, region: str, stop_timeout: float) -> list[PayloadTask]:
-    """Translate tasks into payload; one that is gone by now is left out."""
+def translate(tx: Tx, task_arns: Collection[str], *, terms: Terms, custom: Custom) -> list[tuple[PayloadTask, Assumed]]:
+    """Translate tasks into payload, and find their roles; one that is gone by now is left out."""
     translated = []
+    terms = msgspec.structs.replace(terms, log_mode=settings.account_default(tx, "defaultLogDriverMode"))
     for arn in task_arns:
         task = tx.get(Task, arn)
         definition = tx.get(TaskDefinition, task.task_definition_arn) if task else None
@@ -107,17 +111,22 @@ def translate(tx: Tx, task_arns: list[str], *, region: str, stop_timeout: float)
         interfaces = tx.find(NetworkInterface, task_arn=arn)
         interface = interfaces[0] if interfaces else None
         subnet = tx.get(Subnet, interface.subnet_id) if interface else None
-        translated.append(
-            payload_task(
-                task,
-                definition=definition,
-                interface=interface,
-                subnet=subnet,
-                region=region,
-                stop_timeout=stop_timeout,
-            )
-        )
+        told = payload_task(task, definition=definition, interface=interface, subnet=subnet, terms=terms)
+        translated.append((told, assumed(tx, task, definition, custom)))
     return translated
+
+
+def roles_of(tx: Tx, instance_arn: str, *, custom: Custom) -> list[tuple[str, Assumed]]:
+    """List the tasks of the instance that run and have roles."""
+    found = []
+    for task in tx.find(Task, container_instance_arn=instance_arn, last_status=placing.ALIVE):
+        definition = tx.get(TaskDefinition, task.task_definition_arn)
+        if definition is None or task.desired_status is DesiredStatus.STOPPED:
+            continue
+        own = assumed(tx, task, definition, custom)
+        if own.task is not None or own.execution is not None:
+            found.append((task.task_arn, own))
+    return found
 
 
 def stop_acknowledged(tx: Tx, instance_arn: str, task_arns: list[str], now: float) -> None:
@@ -131,8 +140,8 @@ def stop_acknowledged(tx: Tx, instance_arn: str, task_arns: list[str], now: floa
             tx.put(advanced)
 
 
-def refused(tx: Tx, instance_arn: str, task_arns: list[str], reason: str, now: float) -> None:
-    """End tasks whose payload the agent could not take: it has nothing of them, and nobody else ever will.
+def refused(tx: Tx, instance_arn: str, task_arns: Collection[str], why: str, now: float) -> None:
+    """End tasks that the agent could not take or was never sent: it has nothing of them, and nobody else ever will.
 
     Those that have run are left to the agent, which must have taken them once.
     """
@@ -140,7 +149,6 @@ def refused(tx: Tx, instance_arn: str, task_arns: list[str], reason: str, now: f
         task = tx.get(Task, arn)
         if task is None or task.container_instance_arn != instance_arn or task.started_at is not None:
             continue
-        why = f"ResourceInitializationError: {reason}"
         stopping = tasks.want_stopped(task, code=tasks.StopCode.TASK_FAILED_TO_START, reason=why, now=now)
         tx.put(reports.never_mind(stopping, now=now))
         placing.release_interface(tx, arn)

@@ -10,6 +10,7 @@ import msgspec
 from wherry.api.acs import volumes
 from wherry.api.acs.log_config import log_config
 from wherry.model import secret_reference
+from wherry.model.base import Value
 from wherry.model.network import NetworkInterface, Subnet
 from wherry.model.payload import (
     DockerConfig,
@@ -30,17 +31,27 @@ _NANOSECONDS = 1_000_000_000
 _MIB = 1024 * 1024
 
 
+class Terms(Value, frozen=True):
+    """What holds for every task of a control plane.
+
+    `stop_timeout` (seconds) and `log_mode` hold where a container names none, `endpoint_url` is what SDKs are to call.
+    """
+
+    region: str
+    stop_timeout: float
+    log_mode: str = "non-blocking"
+    endpoint_url: str | None = None
+
+
 def payload_task(
     task: Task,
     *,
     definition: TaskDefinition,
     interface: NetworkInterface | None,
     subnet: Subnet | None,
-    region: str,
-    stop_timeout: float,
-    log_mode: str = "non-blocking",
+    terms: Terms,
 ) -> PayloadTask:
-    """Translate a task that is to run or to stop; `log_mode` holds where a logConfiguration names none."""
+    """Translate a task that is to run or to stop."""
     interfaces = () if interface is None or subnet is None else (_interface(task, interface, subnet),)
     return PayloadTask(
         arn=task.task_arn,
@@ -48,10 +59,7 @@ def payload_task(
         family=definition.family,
         version=str(definition.revision),
         task_cluster_arn=task.cluster_arn,
-        containers=tuple(
-            _container(container, definition, task, region=region, stop_timeout=stop_timeout, log_mode=log_mode)
-            for container in task.containers
-        ),
+        containers=tuple(_container(container, definition, task, terms) for container in task.containers),
         elastic_network_interfaces=interfaces,
         volumes=tuple(volumes.payload_volume(volume) for volume in definition.volumes),
         cpu=task.cpu / 1024 if task.cpu else None,
@@ -82,9 +90,7 @@ def _attachment_arn(task: Task, interface: NetworkInterface) -> str:
     return f"{prefix}:attachment/{interface.attachment_id}"
 
 
-def _container(
-    container: Container, definition: TaskDefinition, task: Task, *, region: str, stop_timeout: float, log_mode: str
-) -> PayloadContainer:
+def _container(container: Container, definition: TaskDefinition, task: Task, terms: Terms) -> PayloadContainer:
     defined = definition.container(container.name)
     if defined is None:
         raise LookupError(f"{definition.task_definition_arn} has no container {container.name}")
@@ -102,8 +108,8 @@ def _container(
         memory=limits.get("memory") or 0,
         command=override.command if override.command is not None else defined.command,
         entry_point=defined.entry_point,
-        environment=_environment(defined, override, task, region=region),
-        secrets=tuple(_secrets(defined, region=region)),
+        environment=_environment(defined, override, task, terms),
+        secrets=tuple(_secrets(defined, region=terms.region)),
         port_mappings=tuple(
             PayloadPort(container_port=p.container_port, host_port=p.host_port or 0, protocol=p.protocol)
             for p in defined.port_mappings
@@ -115,12 +121,12 @@ def _container(
             PayloadDependency(container_name=d.container_name, condition=d.condition) for d in defined.depends_on
         ),
         start_timeout=defined.start_timeout,
-        stop_timeout=defined.stop_timeout if defined.stop_timeout is not None else round(stop_timeout),
+        stop_timeout=defined.stop_timeout if defined.stop_timeout is not None else round(terms.stop_timeout),
         health_check_type="docker" if defined.health_check else None,
         docker_config=DockerConfig(
             version=DOCKER_API,
             config=msgspec.json.encode(_config(defined)).decode(),
-            host_config=msgspec.json.encode(_host_config(defined, limits, log_mode)).decode(),
+            host_config=msgspec.json.encode(_host_config(defined, limits, terms.log_mode)).decode(),
         ),
         overrides="{}",
     )
@@ -154,15 +160,15 @@ def _memory(defined: ContainerDefinition, override: ContainerOverride) -> dict[s
     }
 
 
-def _environment(
-    defined: ContainerDefinition, override: ContainerOverride, task: Task, *, region: str
-) -> dict[str, str]:
+def _environment(defined: ContainerDefinition, override: ContainerOverride, task: Task, terms: Terms) -> dict[str, str]:
     """Merge: what AWS injects, then the definition, then the override; the later wins."""
     injected = {
         "AWS_EXECUTION_ENV": f"AWS_ECS_{task.launch_type}",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": terms.region,
+        "AWS_DEFAULT_REGION": terms.region,
     }
+    if terms.endpoint_url is not None:
+        injected["AWS_ENDPOINT_URL"] = terms.endpoint_url
     return injected | {e.name: e.value for e in (*defined.environment, *override.environment)}
 
 

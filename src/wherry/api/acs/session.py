@@ -16,13 +16,17 @@ import msgspec
 import structlog
 
 from wherry.api.acs import assignments as rows
+from wherry.api.acs import credentials
 from wherry.api.acs.assignments import Assignment
+from wherry.api.acs.credentials import Assumed
+from wherry.api.acs.payload import Terms
 from wherry.api.channel import Channel
 from wherry.api.context import Context
+from wherry.api.ecs import roles
 from wherry.model import payload
 from wherry.model.ids import uuid
 from wherry.model.instance import ContainerInstance
-from wherry.model.payload import Message
+from wherry.model.payload import Message, PayloadTask
 from wherry.model.task import DesiredStatus
 
 log = structlog.get_logger()
@@ -53,6 +57,12 @@ class Session:
         self._awaited: set[Assignment] = set()
         self._changed: set[str] = set()
         self._heartbeat_answered_at = anyio.current_time()
+        self._custom = roles.custom(ctx)
+        self._terms = Terms(
+            region=ctx.scope.region,
+            stop_timeout=ctx.settings.timing.stop_timeout,
+            endpoint_url=ctx.settings.endpoint_for_tasks,
+        )
 
     async def run(self) -> None:
         """Serve until either side goes away, or a newer connection of the instance has taken over."""
@@ -80,6 +90,8 @@ class Session:
             await self._send_manifest(instance)
             group.start_soon(self._push, instance.manifest_sequence)
             group.start_soon(self._heartbeats)
+            group.start_soon(self._pass_commands)
+            group.start_soon(self._refresh_credentials)
             await self._receive()
             group.cancel_scope.cancel()
 
@@ -166,8 +178,13 @@ class Session:
         ctx = self._ctx
         for start in range(0, len(news), TASKS_PER_MESSAGE):
             batch = news[start : start + TASKS_PER_MESSAGE]
-            translate = partial(rows.translate, region=ctx.scope.region, stop_timeout=ctx.settings.timing.stop_timeout)
-            translated = await ctx.store.read(translate, [a.task_arn for a in batch])
+            translate = partial(rows.translate, terms=self._terms, custom=self._custom)
+            found = await ctx.store.read(translate, [a.task_arn for a in batch])
+            translated = [credentials.equipped(ctx, task, own) for task, own in found if _can_begin(task, own)]
+            for task, own in found:
+                if not _can_begin(task, own):
+                    why = roles.not_assumed(own.missing or "")
+                    await ctx.store.write(rows.refused, self._instance_arn, [task.arn], why, ctx.clock())
             if not translated:
                 continue
             message = payload.PayloadMessage(
@@ -186,6 +203,28 @@ class Session:
         while True:
             await self._send(payload.HeartbeatMessage(message_id=uuid(self._ctx.entropy), healthy=True))
             await anyio.sleep(self._ctx.settings.timing.heartbeat)
+
+    async def _refresh_credentials(self) -> None:
+        """Send fresh credentials of every role before half of the old ones' time is over, as long as they come."""
+        ctx = self._ctx
+        while True:
+            await anyio.sleep(ctx.settings.timing.role_session / 2)
+            running = await ctx.store.read(partial(rows.roles_of, custom=self._custom), self._instance_arn)
+            for task_arn, own in running:
+                for fresh in credentials.minted(ctx, task_arn, own):
+                    await self._send(
+                        payload.IAMRoleCredentialsMessage(
+                            message_id=uuid(ctx.entropy),
+                            task_arn=task_arn,
+                            role_type=fresh.role_type,
+                            role_credentials=fresh,
+                        )
+                    )
+
+    async def _pass_commands(self) -> None:
+        with self._ctx.exec_sessions.listen(self._instance_arn) as commands:
+            async for command in commands:
+                await self._send(command)
 
     async def _watch(self) -> None:
         """End the session of an agent that answers no heartbeats, also while it keeps us from sending any."""
@@ -218,7 +257,8 @@ class Session:
                     arns = [a.task_arn for a in refused]
                     self._acknowledged |= {a.task_arn: a.desired_status for a in refused}
                     log.warning("agent_refused_tasks", instance=self._instance_arn, reason=message.reason, tasks=arns)
-                    await ctx.store.write(rows.refused, self._instance_arn, arns, message.reason, ctx.clock())
+                    why = f"ResourceInitializationError: {message.reason}"
+                    await ctx.store.write(rows.refused, self._instance_arn, arns, why, ctx.clock())
             case payload.HeartbeatAckRequest():
                 self._heartbeat_answered_at = anyio.current_time()
             case payload.TaskStopVerificationMessage():
@@ -234,3 +274,8 @@ class Session:
         if stopping:
             ctx = self._ctx
             await ctx.store.write(rows.stop_acknowledged, self._instance_arn, stopping, ctx.clock())
+
+
+def _can_begin(task: PayloadTask, own: Assumed) -> bool:
+    """Tell whether a task may go to its host: one that is to begin needs every role that it names."""
+    return own.missing is None or task.started or task.desired_status == DesiredStatus.STOPPED

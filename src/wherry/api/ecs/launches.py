@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from wherry.api.context import Context
-from wherry.api.ecs import networking, overrides, strategy, tags, taskdefs, tasks
+from wherry.api.ecs import networking, overrides, roles, strategy, tags, taskdefs, tasks
 from wherry.api.ecs.clusters import resolve_cluster
+from wherry.api.ecs.roles import Custom, Named
 from wherry.api.ecs.strategy import Capacity
 from wherry.api.ecs.task_view import Picture, view
 from wherry.model.account import IdempotencyToken
@@ -35,7 +36,6 @@ MOST_TASKS = 10
 _TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
 _REFUSED = {
-    "enableExecuteCommand": "ECS Exec is not available yet. Use `docker exec` on the host of the task.",
     "volumeConfigurations": "Volumes that are configured at launch are not available yet. Leave them out.",
     "referenceId": "It is for the use of AWS services only. Leave it out.",
 }
@@ -57,6 +57,7 @@ class Order(Value, frozen=True):
     started_by: str | None = None
     propagate_tags: bool = False
     managed_tags: bool = False
+    enable_execute_command: bool = False
     tags: tuple[Tag, ...] = ()
     token: str | None = None
     fingerprint: str = ""
@@ -69,6 +70,7 @@ class Moment(Value, frozen=True):
     now: float
     entropy: Entropy
     remembered_until: float
+    custom: Custom
 
 
 Started = tuple[list[Picture], list[Unplaced]]
@@ -96,7 +98,11 @@ async def run_task(ctx: Context, call: Call) -> dict[str, Any]:
     )
     now = ctx.clock()
     moment = Moment(
-        scope=ctx.scope, now=now, entropy=ctx.entropy, remembered_until=now + ctx.settings.timing.idempotency
+        scope=ctx.scope,
+        now=now,
+        entropy=ctx.entropy,
+        remembered_until=now + ctx.settings.timing.idempotency,
+        custom=roles.custom(ctx),
     )
     started, unplaced = await ctx.store.write(_run, order, moment)
     return {
@@ -140,6 +146,7 @@ def _order(params: Mapping[str, Any]) -> Order:
         started_by=started_by or None,
         propagate_tags=propagate == "TASK_DEFINITION",
         managed_tags=bool(params.get("enableECSManagedTags")),
+        enable_execute_command=bool(params.get("enableExecuteCommand")),
         tags=tags.check(params.get("tags")),
     )
 
@@ -160,6 +167,7 @@ def _run(tx: Tx, order: Order, moment: Moment) -> Started:
     definition = taskdefs.resolve(tx, moment.scope, order.task_definition)
     capacity = strategy.choose(cluster, launch_type=order.launch_type, strategy=order.strategy)
     platform_version = _check(tx, order, definition, capacity)
+    _see_to_roles(tx, definition, order.overrides, moment)
     wanted = _new_tasks(order, definition, cluster, capacity, moment, platform_version=platform_version)
     decisions = placing.survey(tx, wanted).decide()
     placed = {d.task_arn: d for d in decisions if isinstance(d, Placed)}
@@ -170,6 +178,13 @@ def _run(tx: Tx, order: Order, moment: Moment) -> Started:
         _remember(tx, key, order, born, until=moment.remembered_until)
     # The answer tells of tasks as they are made, PROVISIONING, though they have their hosts already.
     return [Picture(task=task) for task in born], [d for d in decisions if isinstance(d, Unplaced)]
+
+
+def _see_to_roles(tx: Tx, definition: TaskDefinition, override: TaskOverride, moment: Moment) -> None:
+    """Make what the overrides name and is missing, as registering does, and check that the task can have its roles."""
+    overriding = Named(task=override.task_role_arn, execution=override.execution_role_arn)
+    roles.settle(tx, overriding, moment.custom, entropy=moment.entropy, now=moment.now)
+    roles.check_assumable(tx, roles.named(definition, override), moment.custom)
 
 
 def _start(tx: Tx, order: Order, scope: Scope, refs: Sequence[str]) -> list[str]:
@@ -228,6 +243,7 @@ def _new_tasks(
                 tags=tags.merge(tags.merge(inherited, order.tags), managed),
                 started_by=order.started_by,
                 capacity_provider_name=provider,
+                enable_execute_command=order.enable_execute_command,
             )
         )
     return wanted

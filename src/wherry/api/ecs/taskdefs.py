@@ -8,12 +8,14 @@ from typing import Any
 from msgspec import structs
 
 from wherry.api.context import Context
-from wherry.api.ecs import paging, tags
+from wherry.api.ecs import paging, roles, tags
+from wherry.api.ecs.roles import Custom, Named
 from wherry.api.ecs.taskdef_view import view
 from wherry.model.arn import Scope, resource
 from wherry.model.call import Call
 from wherry.model.container_rules import one_of
 from wherry.model.errors import ClientException, InvalidParameterException, LimitExceededException
+from wherry.model.ids import Entropy
 from wherry.model.problem import Problem
 from wherry.model.taskdef import Family, TaskDefinition, TaskDefinitionStatus
 from wherry.model.taskdef_draft import Draft, draft
@@ -31,7 +33,14 @@ async def register_task_definition(ctx: Context, call: Call) -> dict[str, Any]:
     """RegisterTaskDefinition: the next revision of a family; raises the first problem of the request."""
     check(call.params)
     good = draft(call.params, tags.check(call.params.get("tags")))
-    made = await ctx.store.write(_register, good, ctx.scope, ctx.clock(), call.principal.arn)
+    made = await ctx.store.write(
+        _register,
+        good,
+        roles.custom(ctx),
+        now=ctx.clock(),
+        registered_by=call.principal.arn,
+        entropy=ctx.entropy,
+    )
     return _answer(made) | {"tags": tags.view(made.tags)}
 
 
@@ -127,13 +136,18 @@ def _split(reference: str) -> tuple[str, int | None]:
     return family, int(number)
 
 
-def _register(tx: Tx, good: Draft, scope: Scope, now: float, registered_by: str) -> TaskDefinition:
+def _register(
+    tx: Tx, good: Draft, custom: Custom, *, now: float, registered_by: str, entropy: Entropy
+) -> TaskDefinition:
+    roles.settle(
+        tx, Named(task=good.task_role_arn, execution=good.execution_role_arn), custom, entropy=entropy, now=now
+    )
     family = tx.get(Family, good.family) or Family(family=good.family)
     if family.last_revision >= MAX_REVISIONS:
         raise LimitExceededException(f"The family {good.family} has {MAX_REVISIONS} revisions. Start another family.")
     number = family.last_revision + 1
     tx.put(structs.replace(family, last_revision=number))
-    return tx.put(good.revision(number, scope=scope, now=now, registered_by=registered_by))
+    return tx.put(good.revision(number, scope=custom.scope, now=now, registered_by=registered_by))
 
 
 def _list(tx: Tx, params: dict[str, Any], page: paging.Window) -> list[TaskDefinition]:
