@@ -10,12 +10,17 @@ from collections.abc import Callable
 from functools import partial
 
 import anyio
+import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
 from wherry import __version__
-from wherry.agent import registration
+from wherry.agent import environment, registration
 from wherry.agent.backoff import Backoff
+from wherry.agent.credentials import RoleCredentialsStore
+from wherry.agent.endpoints import routes
+from wherry.agent.endpoints.server import Endpoints
+from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.acs import AcsSession
 from wherry.agent.link.base import Channel, ControlPlane, RefusedError, UnreachableError
@@ -25,7 +30,7 @@ from wherry.agent.registration import Host
 from wherry.agent.roster import Roster
 from wherry.agent.runner import Surroundings
 from wherry.agent.runtime.base import Capacity, PullBehavior, Runtime, RuntimeUnavailableError
-from wherry.agent.spec import Struct
+from wherry.agent.spec import ContainerSpec, Struct, TaskSpec
 from wherry.model.arn import FARGATE_POOL, cluster_name_of
 from wherry.model.ids import Entropy
 
@@ -187,10 +192,14 @@ async def run_agent(
     options: AgentOptions,
     clock: Callable[[], float],
     entropy: Entropy,
+    credentials: RoleCredentialsStore | None = None,
+    endpoints: Endpoints | None = None,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run an agent until cancelled; its tasks then run on, and the next agent with this journal adopts them.
 
+    `credentials` holds those of tasks' roles, by default in memory. `endpoints` is what tasks find at 169.254.170.2,
+    and needs asyncio; without it they find nothing there and are told of nothing.
     `task_status` is told the container instance's ARN once the agent has registered. `clock` tells epoch seconds.
     Raises `JournalError`.
     """
@@ -203,16 +212,26 @@ async def run_agent(
         pull_behavior=options.pull_behavior,
         sweep=options.sweep,
         cleanup_wait=options.cleanup_wait,
+        credentials=credentials or RoleCredentialsStore(),
     )
+    if endpoints is not None:
+        around = msgspec.structs.replace(around, environment=partial(_told_of_endpoints, endpoints.tokens))
     roster = Roster(around, stop_timeout=options.stop_timeout)
     links = _Links(around, roster, options)
     keep = partial(keep_open, entropy=entropy)
     async with anyio.create_task_group() as group:
+        if endpoints is not None:
+            # What starts may ask at once.
+            await group.start(endpoints.run, routes.tables(around, roster, endpoints.tokens))
         group.start_soon(roster.run)
         await links.register()
         task_status.started(links.identity.instance_arn)
         group.start_soon(partial(keep, "acs", links.dial_acs, links.acs, on_inactive=links.register))
         group.start_soon(partial(keep, "tcs", links.dial_tcs, links.tcs, on_inactive=links.leave_to_acs))
+
+
+def _told_of_endpoints(tokens: Tokens, task: TaskSpec, container: ContainerSpec) -> dict[str, str]:
+    return environment.injected(task, token=tokens.container(task.arn, container.name))
 
 
 async def _capacity(around: Surroundings) -> Capacity:

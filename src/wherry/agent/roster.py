@@ -6,7 +6,7 @@ its acknowledgement there is no moment at which a crash loses it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import cast
 
 import anyio
@@ -16,12 +16,13 @@ from msgspec.structs import replace
 
 from wherry.agent.assignments import take_on
 from wherry.agent.backoff import Backoff
+from wherry.agent.credentials import RoleType
 from wherry.agent.memory import Assignment, Told
 from wherry.agent.progress import View
 from wherry.agent.runner import Runner, Surroundings
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.together import together
-from wherry.model.payload import ManifestTask, PayloadTask
+from wherry.model.payload import ManifestTask, PayloadTask, RoleCredentials
 from wherry.model.task import DesiredStatus
 
 log = structlog.get_logger()
@@ -49,6 +50,7 @@ class Roster:
         for one in known:
             if one.finished_at is None:
                 self._runners[one.arn] = self._runner(one)
+        around.credentials.restore(self._runners.keys())
 
     async def run(self) -> None:
         """Carry all assignments through until cancelled."""
@@ -59,11 +61,14 @@ class Roster:
             group.start_soon(self._listen)
             group.start_soon(self._clear_leftovers)
 
-    def assign(self, tasks: Iterable[PayloadTask]) -> None:
-        """Take on what a payload brings; on return it is in the journal."""
+    def assign(self, tasks: Sequence[PayloadTask]) -> None:
+        """Take on what a payload brings; on return it is in the journal, and its roles' credentials are held."""
         self._forget_finished()
         changed = [assignment for task in tasks if (assignment := self._changed(task)) is not None]
         self._around.journal.save(changed)
+        for task in tasks:
+            if task.arn in self._runners or task.arn in {assignment.arn for assignment in changed}:
+                self._around.credentials.take_all(task)
         for assignment in changed:
             if (runner := self._runners.get(assignment.arn)) is not None:
                 runner.change(assignment)
@@ -72,6 +77,13 @@ class Roster:
             self._runners[assignment.arn] = runner = self._runner(assignment)
             if self._group is not None:
                 self._group.start_soon(self._carry, runner)
+
+    def refresh(self, task_arn: str, role_type: RoleType, credentials: RoleCredentials) -> bool:
+        """Hold fresh credentials of a task's role; False if there is no such task here."""
+        if task_arn not in self._runners:
+            return False
+        self._around.credentials.take(task_arn, role_type, credentials)
+        return True
 
     def stop(self, task_arns: Iterable[str]) -> None:
         """Stop tasks; on return that is in the journal. Unknown ones are left alone."""
@@ -91,6 +103,15 @@ class Roster:
         """Remove containers and sandboxes of this agent that neither journal nor manifest knows, soon."""
         self._manifest = frozenset(task.task_arn for task in manifest)
         self._manifest_came.set()
+
+    def assignments(self) -> list[Assignment]:
+        """List the assignments that are not finished."""
+        return [runner.assignment for runner in self._runners.values()]
+
+    def view(self, task_arn: str) -> View | None:
+        """Return the last look at a task; None if it is not here, or has not been looked at yet."""
+        runner = self._runners.get(task_arn)
+        return None if runner is None else runner.view
 
     def views(self) -> list[View]:
         """List the last look at each task."""
@@ -115,6 +136,7 @@ class Roster:
     async def _carry(self, runner: Runner) -> None:
         await runner.run()
         assignment = runner.assignment
+        self._around.credentials.forget(assignment.arn)
         del self._runners[assignment.arn]
         self._health.pop(assignment.arn, None)
         self._finished[assignment.arn] = assignment

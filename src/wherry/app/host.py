@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,10 @@ from botocore.credentials import Credentials
 
 from wherry.agent import agent
 from wherry.agent.agent import AgentOptions
+from wherry.agent.credentials import DIRECTORY as CREDENTIALS
+from wherry.agent.credentials import RoleCredentialsStore
+from wherry.agent.endpoints.server import Endpoints
+from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
 from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
@@ -43,6 +48,8 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
         credentials = Credentials(
             settings.access_key_id or PLACEHOLDER, settings.secret_access_key or PLACEHOLDER, settings.session_token
         )
+        instance = instance_id(state)
+        endpoints = Endpoints(instance=instance, tokens=_tokens(state))
         url = settings.server_url or settings.base_url
         remote = RemoteControlPlane(url, region=settings.region, credentials=credentials)
         async with _runtime(settings) as runtime, remote as control_plane:
@@ -65,6 +72,8 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                 ),
                 clock=time.time,
                 entropy=os.urandom,
+                credentials=RoleCredentialsStore(credentials_of(instance)),
+                endpoints=endpoints,
             )
 
 
@@ -78,10 +87,23 @@ async def _check_engine(runtime: DockerRuntime) -> None:
         ) from error
 
 
+def _tokens(state: Path) -> Tokens:
+    try:
+        return Tokens.open(state / "endpoints.key")
+    except OSError as error:
+        raise StartError(f"The key {error.filename} cannot be read or made: {error.strerror}.") from error
+
+
+def credentials_of(instance: str) -> Path:
+    """Name the directory where an agent keeps the credentials of its tasks' roles."""
+    return CREDENTIALS / instance
+
+
 async def remove_tasks(settings: Settings) -> int:
     """Remove every container and sandbox of this data directory's agent; returns the number of containers."""
     if not (settings.data_dir / "agent" / _INSTANCE_FILE).exists():
         return 0
+    shutil.rmtree(credentials_of(instance_id(settings.data_dir / "agent")), ignore_errors=True)
     async with _runtime(settings) as runtime:
         return await runtime.remove_everything()
 

@@ -12,6 +12,7 @@ import structlog
 
 from wherry.agent.assignments import names_a_task
 from wherry.agent.backoff import fraction
+from wherry.agent.credentials import RoleType
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import Channel
 from wherry.agent.link.session import Conversation
@@ -71,6 +72,8 @@ class AcsSession:
         match message:
             case payload.PayloadMessage():
                 await self._on_payload(message)
+            case payload.IAMRoleCredentialsMessage():
+                await self._on_credentials(message)
             case payload.HeartbeatMessage():
                 await self._send(payload.HeartbeatAckRequest(message_id=message.message_id))
             case payload.TaskManifestMessage():
@@ -93,6 +96,18 @@ class AcsSession:
             return
         self._roster.assign(message.tasks)
         await self._ack(message.message_id)
+        for task in message.tasks:
+            for credentials in (task.role_credentials, task.execution_role_credentials):
+                if credentials is not None:
+                    await self._ack_credentials(message.message_id, credentials)
+
+    async def _on_credentials(self, message: payload.IAMRoleCredentialsMessage) -> None:
+        if message.role_type not in set(RoleType):
+            await self._nack(message.message_id, f"roleType {message.role_type!r} is not known")
+        elif not self._roster.refresh(message.task_arn, RoleType(message.role_type), message.role_credentials):
+            await self._nack(message.message_id, f"this agent has no task {message.task_arn}")
+        else:
+            await self._ack_credentials(message.message_id, message.role_credentials)
 
     async def _on_manifest(self, message: payload.TaskManifestMessage) -> None:
         """Compare with what runs here; what is too much is asked about before it is stopped."""
@@ -129,6 +144,15 @@ class AcsSession:
     async def _ack(self, message_id: str) -> None:
         await self._send(
             payload.AckRequest(message_id=message_id, cluster=self._cluster, container_instance=self._instance_arn)
+        )
+
+    async def _ack_credentials(self, message_id: str, credentials: payload.RoleCredentials) -> None:
+        await self._send(
+            payload.IAMRoleCredentialsAckRequest(
+                message_id=message_id,
+                credentials_id=credentials.credentials_id,
+                expiration=credentials.expiration,
+            )
         )
 
     async def _nack(self, message_id: str, reason: str) -> None:

@@ -13,13 +13,15 @@ class UnreachableError(Exception):
 
 
 class RefusedError(Exception):
-    """The control plane answered with an AWS error: `code` is its name."""
+    """The control plane answered with an AWS error: `code` is its name, `status` the one of HTTP."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, status: int = 400, request_id: str = "") -> None:
         """Take the error's name and text."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.status = status
+        self.request_id = request_id
 
     @property
     def final(self) -> bool:

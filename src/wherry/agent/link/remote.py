@@ -59,12 +59,13 @@ class RemoteControlPlane:
             request = self._session.post(self._url, data=body, headers=signed, allow_redirects=False)
             async with request as response:
                 answer, status = await _read(response), response.status
+                request_id = response.headers.get("x-amzn-RequestId", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{self._url}: {error or type(error).__name__}") from error
         decoded = _object(answer)
         if status == 200 and decoded is not None:
             return decoded
-        raise _refusal(decoded, status, where=self._url)
+        raise _refusal(decoded, status, where=self._url, request_id=request_id)
 
     async def connect(self, endpoint: str, query: Mapping[str, str]) -> Channel:
         """Open a websocket by a signed upgrade."""
@@ -147,11 +148,13 @@ def _object(text: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _refusal(answer: dict[str, Any] | None, status: int, *, where: str) -> UnreachableError | RefusedError:
+def _refusal(
+    answer: dict[str, Any] | None, status: int, *, where: str, request_id: str = ""
+) -> UnreachableError | RefusedError:
     """Read an error as the API gives it, or as ACS does: {"type": NAME, "message": {"message": TEXT}}."""
     name = (answer or {}).get("__type") or (answer or {}).get("type")
     if answer is None or not isinstance(name, str) or status >= 500:
         return UnreachableError(f"{where}: HTTP {status}")
     message = answer.get("message") or answer.get("Message") or ""
     text = message.get("message", "") if isinstance(message, dict) else message
-    return RefusedError(name.rpartition("#")[2], str(text))
+    return RefusedError(name.rpartition("#")[2], str(text), status=status, request_id=request_id)

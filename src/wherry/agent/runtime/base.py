@@ -7,8 +7,9 @@ A task's containers are known by labels, never by memory: after a restart `conta
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -114,6 +115,13 @@ class Usage(Struct, frozen=True):
     block_written: int = 0
 
 
+class Storage(Struct, frozen=True):
+    """The file system that containers write to, in MiB: what is in use, and how much there is."""
+
+    utilized: int
+    reserved: int
+
+
 class Capacity(Struct, frozen=True):
     """What the host can give to tasks: CPU units (1024 a core), memory in MiB, and what the engine calls itself."""
 
@@ -121,6 +129,47 @@ class Capacity(Struct, frozen=True):
     memory_mib: int
     engine_version: str
     architecture: str = "x86_64"
+
+
+class ExecOutput(Struct, frozen=True):
+    """What a command that was executed in a container has written; `error` tells that it is standard error."""
+
+    data: bytes
+    error: bool = False
+
+
+class ExecRequest(Struct, frozen=True):
+    """A command to execute as root in a running container. With a `tty` it has a terminal of `columns` by `rows`."""
+
+    session_id: str
+    command: tuple[str, ...]
+    tty: bool = True
+    columns: int | None = None
+    rows: int | None = None
+
+
+class Execution(Protocol):
+    """A command that is being executed; each method raises `RuntimeUnavailableError` if the engine goes away."""
+
+    async def read(self) -> ExecOutput | None:
+        """Wait for output; None once there will be none. Who does not read lets the command wait."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Give it input; waits while it takes none. Input for a command that has ended is let go."""
+        ...
+
+    async def end_input(self) -> None:
+        """Let its standard input end; a terminal's never does."""
+        ...
+
+    async def resize(self, *, columns: int, rows: int) -> None:
+        """Change the size of its terminal."""
+        ...
+
+    async def exit_code(self) -> int | None:
+        """Tell how it ended; None if nobody knows."""
+        ...
 
 
 class Runtime(Protocol):
@@ -169,6 +218,14 @@ class Runtime(Protocol):
         """Remove the container and its anonymous volumes."""
         ...
 
+    async def remove_volumes(self, task_arn: str) -> None:
+        """Remove the volumes that were the task's alone; its containers are gone already."""
+        ...
+
+    async def volumes(self) -> frozenset[str]:
+        """List the ARNs of tasks that have volumes of their own, so that leftovers can be removed."""
+        ...
+
     async def containers(self) -> list[Observed]:
         """List every task container of this agent, whatever its state; never anybody else's."""
         ...
@@ -187,11 +244,30 @@ class Runtime(Protocol):
     async def usage(self, runtime_id: str) -> Usage | None:
         """Sample a running container; None if it is not running."""
         ...
-    async def remove_volumes(self, task_arn: str) -> None:
-        """Remove the volumes that were the task's alone; its containers are gone already."""
+
+    async def inspect(self, runtime_id: str) -> dict[str, Any] | None:
+        """Describe a container in the shape of Docker's GET /containers/{id}/json; None if there is none."""
         ...
 
-    async def volumes(self) -> frozenset[str]:
-        """List the ARNs of tasks that have volumes of their own, so that leftovers can be removed."""
+    async def stats(self, runtime_id: str) -> dict[str, Any] | None:
+        """Sample a running container in the shape of Docker's GET /containers/{id}/stats; None if it is not running.
+
+        `networks` has the task's interface.
+        """
         ...
 
+    async def storage(self) -> Storage:
+        """Tell how full the file system is that containers write to."""
+        ...
+
+    def execute(self, runtime_id: str, request: ExecRequest) -> AbstractAsyncContextManager[Execution]:
+        """Execute a command in a running container; leaving ends it, with whatever it has begun.
+
+        Raises the fault `ExecuteCommandError` if it cannot be begun. A missing program is no fault: its exit code is
+        127, or 126.
+        """
+        ...
+
+    async def end_executions(self) -> None:
+        """End the commands that an earlier life of this agent has left running in its containers."""
+        ...

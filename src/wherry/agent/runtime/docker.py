@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
@@ -22,27 +23,31 @@ from wherry.agent.runtime import translate
 from wherry.agent.runtime.base import (
     Capacity,
     ContainerGoneError,
+    ExecRequest,
     Image,
     Observed,
     PullBehavior,
     RuntimeFault,
     RuntimeUnavailableError,
+    Storage,
     Usage,
 )
 from wherry.agent.runtime.engine import GONE, UNBOUNDED, Engine, EngineError, engine_url, is_local
+from wherry.agent.runtime.execution import DockerExecution, end_left_over, executed
 from wherry.agent.runtime.images import Images
 from wherry.agent.runtime.registration import RUNTIME
+from wherry.agent.runtime.samples import Samples
 from wherry.agent.runtime.sandboxes import NamespaceSandbox, PauseSandbox, Sandbox, admit, dismiss
 from wherry.agent.runtime.together import together
+from wherry.agent.runtime.volumes import Volumes, without
 from wherry.agent.sandbox import cgroups, eni, files, firewall, names, namespaces
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
+from wherry.model.filesystems import FileSystems
 
 SandboxChoice = Literal["auto", "namespace", "pause"]
 
-from wherry.agent.runtime.volumes import Volumes, without
 # Health checks run as exec sessions, whose own events would wake the agent for nothing.
 _EVENTS = ["create", "start", "die", "oom", "health_status", "destroy"]
-from wherry.model.filesystems import FileSystems
 
 
 class _Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +56,7 @@ class _Host(msgspec.Struct, frozen=True, kw_only=True):
     hierarchy: cgroups.Hierarchy
     registered: bool
     by_namespace: bool
+    root: Path
     paused: frozenset[str]
     namespace: NamespaceSandbox
     pause: PauseSandbox
@@ -72,31 +78,30 @@ class DockerRuntime:
 
         `state_dir` holds files that containers mount and must be a path of the engine's host. `url` is the engine's,
         by default DOCKER_HOST. `sandbox` "auto" is "namespace" if the engine knows the OCI runtime, else "pause".
+        `file_systems` tells what EFS volumes are on this host.
         """
         self.instance = names.checked_instance(instance)
         self._state_dir = state_dir
         self._url = url or engine_url()
         self._choice = sandbox
+        self._file_systems = file_systems
         self._starts = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
-        `file_systems` tells what EFS volumes are on this host.
         self._reads = anyio.CapacityLimiter(16)
         self._setup = anyio.Lock()
         self._host: _Host | None = None
         self._forwarding = False
         self._digests: dict[tuple[str, str], str | None] = {}
-        self._file_systems = file_systems
-        self._links: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         self._engine = Engine(self._url)
         self._images = Images(self._engine, self._state_dir / "pulled-images.json")
+        self._samples = Samples(self._engine, instance=self.instance)
+        self._volumes = Volumes(self._engine, instance=self.instance, file_systems=self._file_systems)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._samples = Samples(self._engine, instance=self.instance)
-        self._volumes = Volumes(self._engine, instance=self.instance, file_systems=self._file_systems)
         await self._engine.close()
 
     async def capacity(self) -> Capacity:
@@ -164,13 +169,13 @@ class DockerRuntime:
         name = translate.container_name(task, container.name, instance=self.instance)
         host = await self._known()
         binds = files.write_for(container, task.eni, self._state_dir / "tasks" / task.task_id / container.name)
+        if container.mounts:
+            binds = [*without(binds, container), *await self._volumes.ensure(task, container)]
         place = self._sandbox(host, task.task_id).place(
             task,
             cgroup_parent=cgroups.parent(host.hierarchy, self.instance, task.task_id),
             binds=tuple(binds),
         )
-        if container.mounts:
-            binds = [*without(binds, container), *await self._volumes.ensure(task, container)]
         body = translate.create_body(task, container, place, instance=self.instance)
         while True:
             try:
@@ -264,18 +269,32 @@ class DockerRuntime:
 
     async def usage(self, runtime_id: str) -> Usage | None:
         """Sample a running container; None if it is not running. Network figures are the whole task's."""
-        # Without one-shot the engine takes two samples a second apart.
-        params = {"stream": "0", "one-shot": "1"}
+        return await self._samples.usage(runtime_id)
+
+    def execute(self, runtime_id: str, request: ExecRequest) -> AbstractAsyncContextManager[DockerExecution]:
+        """Execute a command in a running container; leaving ends it."""
+        return executed(self._engine, runtime_id, request)
+
+    async def end_executions(self) -> None:
+        """End the commands that an earlier life of this agent has left running."""
+        await end_left_over(self._engine, [entry["Id"] for entry in await self._listing()])
+
+    async def inspect(self, runtime_id: str) -> dict[str, Any] | None:
+        """Describe a container; None if there is none."""
+        return await self._inspect(runtime_id)
+
+    async def stats(self, runtime_id: str) -> dict[str, Any] | None:
+        """Sample a running container as the engine does; None if it is not running."""
+        return await self._samples.stats(runtime_id)
+
+    async def storage(self) -> Storage:
+        """Tell how full the file system of the engine's directory is."""
+        root = (await self._known()).root
         try:
-            stats = await self._engine.call("GET", f"containers/{runtime_id}/stats", params=params)
-        except EngineError as error:
-            if error.status in {404, 409}:
-                return None
-            raise _fault("CannotDescribeContainerError", error) from error
-        link = self._links.get(runtime_id)
-        if link is None and (inspected := await self._inspect(runtime_id)) is not None:
-            link = self._links[runtime_id] = names.link(self.instance, _task_id(inspected))
-        return translate.usage(stats, network=eni.traffic(link or ""))
+            found = await anyio.to_thread.run_sync(shutil.disk_usage, root)
+        except OSError as error:
+            raise RuntimeUnavailableError(f"{root} cannot be looked at: {error.strerror}") from error
+        return Storage(utilized=found.used // cgroups.MIB, reserved=found.total // cgroups.MIB)
 
     async def remove_everything(self) -> int:
         """Remove all containers and sandboxes of this agent at once, for `wherry down`.
@@ -285,6 +304,7 @@ class DockerRuntime:
         host = await self._known()
         found = await self._listing(role=None)
         await together(self.remove, [entry["Id"] for entry in found])
+        await together(self._volumes.remove, await self._volumes.listed())
         await together(self._remove_parts, await self.sandboxes())
         cgroups.remove_empty(host.hierarchy, self.instance)
         if not eni.listed():
@@ -304,7 +324,6 @@ class DockerRuntime:
         shutil.rmtree(self._state_dir / "tasks" / task_id, ignore_errors=True)
 
     async def _info(self) -> dict[str, Any]:
-        await together(self._volumes.remove, await self._volumes.listed())
         try:
             info: dict[str, Any] = await self._engine.call("GET", "info")
         except EngineError as error:
@@ -323,6 +342,7 @@ class DockerRuntime:
                     hierarchy=hierarchy,
                     registered=registered,
                     by_namespace=self._choice == "namespace" or (self._choice == "auto" and registered),
+                    root=Path(info["DockerRootDir"]),
                     paused=frozenset(await pause.listed()),
                     namespace=NamespaceSandbox(self.instance),
                     pause=pause,

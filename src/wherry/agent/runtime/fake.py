@@ -10,9 +10,9 @@ import hashlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 import anyio
@@ -20,16 +20,19 @@ import anyio.lowlevel
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from wherry.agent.runtime import fake_documents
 from wherry.agent.runtime.base import (
     Capacity,
     ContainerGoneError,
     ContainerState,
+    ExecRequest,
     Health,
     Image,
     Observed,
     PullBehavior,
     RuntimeFault,
     RuntimeUnavailableError,
+    Storage,
     Usage,
 )
 from wherry.agent.runtime.fake_execution import FakeExecution, executed
@@ -128,10 +131,10 @@ class Engine:
         self.pulls: list[str] = []
         self.containers: dict[str, _Container] = {}
         self.sandboxes: dict[tuple[str, str], Eni | None] = {}
+        self.volumes: set[tuple[str, str]] = set()
         self._listeners: set[MemoryObjectSendStream[_Container]] = set()
 
     async def __aenter__(self) -> Self:
-        self.volumes: set[tuple[str, str]] = set()
         self._tasks = await anyio.create_task_group().__aenter__()
         return self
 
@@ -282,11 +285,11 @@ class FakeRuntime:
             script = engine.script(container.image)
             if script.create_error:
                 raise RuntimeFault("CannotCreateContainerError", script.create_error)
+            if any(isinstance(task.volume(mount.volume).source, TaskVolume) for mount in container.mounts):
+                engine.volumes.add((self.instance, task.arn))
             made = engine.containers[runtime_id] = _Container(runtime_id, task, container, script, engine.clock())
             engine.tell(made)
         return runtime_id
-            if any(isinstance(task.volume(mount.volume).source, TaskVolume) for mount in container.mounts):
-                engine.volumes.add((self.instance, task.arn))
 
     async def start(self, runtime_id: str) -> None:
         """Start a created container; one that has run, or failed to start, is not started again."""
@@ -326,9 +329,6 @@ class FakeRuntime:
             engine.end(container, 137)
             engine.tell(container)
 
-    async def containers(self) -> list[Observed]:
-        """List every container of this agent."""
-        engine = await self._reach()
     async def remove_volumes(self, task_arn: str) -> None:
         """Forget the task's volumes, which no container may hold any more."""
         engine = await self._reach()
@@ -341,6 +341,9 @@ class FakeRuntime:
         engine = await self._reach()
         return frozenset(arn for instance, arn in engine.volumes if instance == self.instance)
 
+    async def containers(self) -> list[Observed]:
+        """List every container of this agent."""
+        engine = await self._reach()
         own = [container for container in engine.containers.values() if self._owns(container)]
         return sorted((container.observed() for container in own), key=lambda one: (one.task_arn, one.name))
 
@@ -366,11 +369,44 @@ class FakeRuntime:
         limit = container.spec.memory or engine.capacity.memory_mib * 2**20
         return Usage(cpu_seconds=(engine.clock() - container.started_at) / 100, memory=2**20, memory_limit=limit)
 
+    @asynccontextmanager
+    async def execute(self, runtime_id: str, request: ExecRequest) -> AsyncIterator[FakeExecution]:
+        """Execute a command in a running container; leaving ends it."""
+        container = (await self._reach()).containers.get(runtime_id)
+        if container is None or container.state is not ContainerState.RUNNING:
+            raise RuntimeFault("ExecuteCommandError", f"container {runtime_id} is not running")
+        async with executed(request, container.ended) as execution:
+            yield execution
+
+    async def end_executions(self) -> None:
+        """Do nothing: a command ends with the agent that executes it."""
+        await self._reach()
+
+    async def inspect(self, runtime_id: str) -> dict[str, Any] | None:
+        """Describe a container as Docker would."""
+        container = (await self._reach()).containers.get(runtime_id)
+        return None if container is None else fake_documents.inspected(container.observed(), container.spec)
+
+    async def stats(self, runtime_id: str) -> dict[str, Any] | None:
+        """Sample a running container as Docker would."""
+        usage = await self.usage(runtime_id)
+        if usage is None:
+            return None
+        observed = self._engine.containers[runtime_id].observed()
+        return fake_documents.stats(observed, usage, now=self._engine.clock())
+
+    async def storage(self) -> Storage:
+        """Tell of a disk of 100 GiB, one of which is in use."""
+        await self._reach()
+        return Storage(utilized=1024, reserved=100 * 1024)
+
     async def remove_everything(self) -> int:
         """Remove all containers and sandboxes of this agent; return the number of containers."""
         found = await self.containers()
         for container in found:
             await self.remove(container.runtime_id)
+        for arn in await self.volumes():
+            await self.remove_volumes(arn)
         for task_id in await self.sandboxes():
             await self.remove_sandbox(task_id, None)
         return len(found)
@@ -387,5 +423,3 @@ class FakeRuntime:
             f"{self.instance}\n{container.task.arn}\n{container.spec.name}".encode()
         ).hexdigest()
         return container.id == made_by_us
-        for arn in await self.volumes():
-            await self.remove_volumes(arn)

@@ -34,6 +34,7 @@ _FIB_MATCH = 0x2000
 _LOOPBACK = 1
 """The index of `lo` in every namespace."""
 _UNROUTED = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+_COUNTED = ("bytes", "packets", "errors", "dropped")
 _GONE = (errno.ENODEV, errno.ESRCH)
 
 # Removing the last ENI's subnet routes must not meet the making of the next ENI.
@@ -80,6 +81,16 @@ def traffic(link: str) -> tuple[int, int]:
         return int((statistics / "tx_bytes").read_text()), int((statistics / "rx_bytes").read_text())
     except OSError:
         return 0, 0
+
+
+def counters(link: str) -> dict[str, int]:
+    """Count what the task has received and sent, by the names that Docker gives the counters of an interface."""
+    pairs = {f"{to}_{what}": f"{of}_{what}" for to, of in (("rx", "tx"), ("tx", "rx")) for what in _COUNTED}
+    statistics = _CLASS_NET / link / "statistics"
+    try:
+        return {name: int((statistics / other_way).read_text()) for name, other_way in pairs.items()}
+    except OSError:
+        return dict.fromkeys(pairs, 0)
 
 
 @contextmanager

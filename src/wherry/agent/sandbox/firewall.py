@@ -1,4 +1,4 @@
-"""The host's forwarding rules for ENIs: tasks reach each other and the outside, although Docker's default is to drop.
+"""The host's rules for ENIs: tasks reach each other, the outside and the agent, although Docker's default is to drop.
 
 Rules match the ENIs' link names, not addresses: they are written once, and all agents of a host share them.
 Docker's verdict can only be overruled from within its own chain DOCKER-USER (an accept in another nftables chain does
@@ -16,12 +16,16 @@ from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.sandbox import names
 
 CHAIN = "WHERRY-FORWARD"
+INPUT_CHAIN = "WHERRY-INPUT"
 _ENI = f"{names.LINK_PREFIX}+"
 
 # What goes to a bridge of Docker's is left to Docker's own rules: only published ports are open to tasks.
-_FORWARD = f"""\
+# To the host itself only what the agent serves there is opened, where the host's own rules would keep tasks out.
+_FILTER = f"""\
 *filter
 :{CHAIN} - [0:0]
+:{INPUT_CHAIN} - [0:0]
+-A {INPUT_CHAIN} -i {_ENI} -d 169.254.170.2 -p tcp --dport 80 -j ACCEPT
 -A {CHAIN} -i {_ENI} -o {_ENI} -j ACCEPT
 -A {CHAIN} -o {_ENI} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A {CHAIN} -i {_ENI} -o docker+ -j RETURN
@@ -53,20 +57,21 @@ _IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 async def ensure() -> None:
     """Put the rules in place and let the host forward; safe to call at any time."""
     _let_host_forward()
-    await _run("iptables-restore", "--wait", "--noflush", text=_FORWARD)
-    parent = await _parent_chain()
-    if not await _succeeds("iptables", "--wait", "-C", parent, "-j", CHAIN):
-        await _run("iptables", "--wait", "-I", parent, "-j", CHAIN)
+    await _run("iptables-restore", "--wait", "--noflush", text=_FILTER)
+    for parent, chain in ((await _parent_chain(), CHAIN), ("INPUT", INPUT_CHAIN)):
+        if not await _succeeds("iptables", "--wait", "-C", parent, "-j", chain):
+            await _run("iptables", "--wait", "-I", parent, "-j", chain)
     await _run("nft", "-f", "-", text=_TABLE)
 
 
 async def remove() -> None:
     """Take the rules away again; for when the host's last ENI is gone."""
-    for parent in ("DOCKER-USER", "FORWARD"):
-        while await _succeeds("iptables", "--wait", "-D", parent, "-j", CHAIN):
+    for parent, chain in (("DOCKER-USER", CHAIN), ("FORWARD", CHAIN), ("INPUT", INPUT_CHAIN)):
+        while await _succeeds("iptables", "--wait", "-D", parent, "-j", chain):
             continue
-    if await _succeeds("iptables", "--wait", "-F", CHAIN):
-        await _run("iptables", "--wait", "-X", CHAIN)
+    for chain in (CHAIN, INPUT_CHAIN):
+        if await _succeeds("iptables", "--wait", "-F", chain):
+            await _run("iptables", "--wait", "-X", chain)
     if await _succeeds("nft", "list", "table", "ip", "wherry"):
         await _run("nft", "delete", "table", "ip", "wherry")
 
