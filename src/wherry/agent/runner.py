@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from wherry.agent import dependencies, progress, reports, secrets, steps
 from wherry.agent.backoff import Backoff
-from wherry.agent.credentials import RoleCredentialsStore
+from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.journal import Journal
-from wherry.agent.link.base import AccessKey, ControlPlane, RefusedError, UnreachableError
+from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.progress import View
 from wherry.agent.reports import Report
@@ -42,10 +42,6 @@ _SECRETS = "\0secrets"
 _REPORT = "\0report"
 
 
-def _no_role(_: str) -> AccessKey | None:
-    return None
-
-
 def _nothing(_: TaskSpec, __: ContainerSpec) -> dict[str, str]:
     return {}
 
@@ -53,7 +49,7 @@ def _nothing(_: TaskSpec, __: ContainerSpec) -> dict[str, str]:
 class Surroundings(Struct, frozen=True):
     """What every runner of an agent shares. Times in seconds; `clock` tells epoch seconds.
 
-    `execution_role` finds the credentials of a task's execution role, by the task's ARN; None if it has none.
+    `environment` tells which variables a container is given that only its agent knows; they win over the definition.
     """
 
     runtime: Runtime
@@ -61,7 +57,6 @@ class Surroundings(Struct, frozen=True):
     journal: Journal
     clock: Callable[[], float]
     entropy: Entropy
-    execution_role: Callable[[str], AccessKey | None] = _no_role
     pull_behavior: PullBehavior = PullBehavior.DEFAULT
     sweep: float = 30
     cleanup_wait: float = 0
@@ -210,7 +205,7 @@ class Runner:
             case steps.PullImage(container=container):
                 await self._pull(container)
             case steps.FetchSecrets():
-                signer = self._around.execution_role(self.assignment.arn)
+                signer = self._around.credentials.signer(self.assignment.arn, RoleType.EXECUTION)
                 self._secrets = await secrets.fetch(self.assignment.spec, self._around.control_plane, signer)
             case steps.CreateContainer(container=container):
                 await runtime.create(

@@ -70,6 +70,8 @@ def payload_task(
         group=task.group,
         overrides=msgspec.json.encode(task.overrides).decode(),
         started=task.started_at is not None,
+        availability_zone=subnet.availability_zone if subnet is not None else "",
+        vpc_id=subnet.vpc_id if subnet is not None else "",
     )
 
 
