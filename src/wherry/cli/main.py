@@ -27,6 +27,7 @@ COMMANDS = {
     "agent": ("agent:agent", "Run the agent of this host alone, for a control plane that runs elsewhere."),
     "down": ("down:down", "Stop what runs on this data directory, its tasks too, and leave nothing on the host."),
     "ps": ("ps:ps", "Show clusters, services and tasks; live in a terminal until Ctrl-C."),
+    "logs": ("logs:logs", "Show what the containers of a service or task have written; -f goes on with what comes."),
     "env": ("client:env", "Print the exports that point the AWS tools at Wherry."),
     "validate": ("validate:validate", "Say what is wrong with a task definition, by line and column."),
     "doctor": ("doctor:doctor", "Check what Wherry needs on this machine and say how to mend what is missing."),

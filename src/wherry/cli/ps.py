@@ -6,15 +6,13 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from cyclopts import Parameter
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from wherry.cli.client import ecs
-from wherry.cli.failure import CommandFailed
+from wherry.cli.client import asking, connect
 from wherry.cli.options import ClientOptions, decode
 from wherry.settings import Settings
 
@@ -44,19 +42,13 @@ def ps(
     settings, console = decode(client), Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH_OF_A_PIPE)
-    try:
+    with asking(settings):
         show(settings, watch=console.is_terminal and not once, console=console)
-    except EndpointConnectionError:
-        raise CommandFailed(
-            f"No control plane answers at {settings.base_url}.", "Start one with 'wherry up', or give its --port."
-        ) from None
-    except (BotoCoreError, ClientError) as error:
-        raise CommandFailed(f"The control plane at {settings.base_url} refuses: {error}") from None
 
 
 def show(settings: Settings, *, watch: bool, console: Console) -> None:
     """Print the tables once, or keep them up to date until Ctrl-C."""
-    client = ecs(settings)
+    client = connect(settings, "ecs")
     if not watch:
         console.print(render(client))
         return
