@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Directory of the database and of the agent's journal."""
     database_url: str | None = None
     """`postgresql://…`; without it SQLite in the data directory."""
+    logs_database_url: str | None = None
+    """Database of the logs, `postgresql://…`; without it SQLite in the data directory, in a file of its own."""
     key_file: Path | None = None
     """File with the keys that secrets are encrypted under; without it `secrets.key` in the data directory."""
     region: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")] = "us-east-1"
@@ -112,12 +114,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     efs: str = ""
     """What EFS volumes are on the agent's host: `fs-12345678=/srv/efs,fs-0123abcd=nfs://server/export`. Access points,
     `fsap-…`, are named in the same way, each with the directory that it means."""
+    log_spool: Annotated[int, Meta(ge=4)] = 1024
+    """MiB of containers' log lines that the agent keeps on disk while the control plane is away; when they are full,
+    containers wait, or their own buffers drop, by the `mode` of their logConfiguration. One container may take a
+    quarter."""
     timing: Timing = Timing()
 
     @property
     def resolved_database_url(self) -> str:
         """The database: the one named, or SQLite in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir / 'wherry.db'}"
+
+    @property
+    def resolved_logs_database_url(self) -> str:
+        """The database of the logs: the one named, or SQLite in the data directory."""
+        return self.logs_database_url or f"sqlite:///{self.data_dir / 'logs.db'}"
 
     @property
     def resolved_key_file(self) -> Path:

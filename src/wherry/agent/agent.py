@@ -17,15 +17,20 @@ from anyio.abc import TaskStatus
 from wherry import __version__
 from wherry.agent import environment, registration
 from wherry.agent.backoff import Backoff
-from wherry.agent.credentials import RoleCredentialsStore
+from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.endpoints import routes
+from wherry.agent.endpoints.callers import ADDRESS
 from wherry.agent.endpoints.server import Endpoints
 from wherry.agent.endpoints.tokens import Tokens
+from wherry.agent.exec.executor import Executor
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.acs import AcsSession
 from wherry.agent.link.base import Channel, ControlPlane, RefusedError, UnreachableError
 from wherry.agent.link.session import Conversation, keep_open
 from wherry.agent.link.tcs import TcsSession
+from wherry.agent.logs.forward import Forwarder
+from wherry.agent.logs.relay import Relay
+from wherry.agent.logs.spool import Spool
 from wherry.agent.registration import Host
 from wherry.agent.roster import Roster
 from wherry.agent.runner import Surroundings
@@ -38,7 +43,10 @@ log = structlog.get_logger()
 
 
 class AgentOptions(Struct, frozen=True):
-    """What an agent is told. Times in seconds, CPU in units, memory in MiB; None: all that the host has."""
+    """What an agent is told. Times in seconds, CPU in units, memory in MiB; None: all that the host has.
+
+    `log_room` is how many bytes of logs may wait for the control plane.
+    """
 
     cpu: int | None = None
     memory: int | None = None
@@ -49,6 +57,7 @@ class AgentOptions(Struct, frozen=True):
     telemetry: float = 20
     sweep: float = 30
     cleanup_wait: float = 0
+    log_room: int = 1024**3
 
 
 class _Identity(Struct, frozen=True):
@@ -61,9 +70,10 @@ class _Identity(Struct, frozen=True):
 class _Links:
     """The agent's standing with the control plane: its identity, and the channels opened in its name."""
 
-    def __init__(self, around: Surroundings, roster: Roster, options: AgentOptions) -> None:
+    def __init__(self, around: Surroundings, roster: Roster, executor: Executor, options: AgentOptions) -> None:
         self._around = around
         self._roster = roster
+        self._executor = executor
         self._options = options
         self._host: Host | None = None
         self.identity = _Identity(instance_arn="", cluster_arn="")
@@ -154,6 +164,7 @@ class _Links:
         session = AcsSession(
             conversation.channel,
             roster=self._roster,
+            executor=self._executor,
             journal=self._around.journal,
             cluster=self.identity.cluster_arn,
             instance_arn=self.identity.instance_arn,
@@ -194,12 +205,14 @@ async def run_agent(
     entropy: Entropy,
     credentials: RoleCredentialsStore | None = None,
     endpoints: Endpoints | None = None,
+    spool: Spool | None = None,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run an agent until cancelled; its tasks then run on, and the next agent with this journal adopts them.
 
     `credentials` holds those of tasks' roles, by default in memory. `endpoints` is what tasks find at 169.254.170.2,
     and needs asyncio; without it they find nothing there and are told of nothing.
+    `spool` is where logs wait for the control plane; without it containers with the log driver awslogs speak to AWS.
     `task_status` is told the container instance's ARN once the agent has registered. `clock` tells epoch seconds.
     Raises `JournalError`.
     """
@@ -216,14 +229,20 @@ async def run_agent(
     )
     if endpoints is not None:
         around = msgspec.structs.replace(around, environment=partial(_told_of_endpoints, endpoints.tokens))
+    if endpoints is not None and spool is not None:
+        around = msgspec.structs.replace(around, relay=_relay(around, endpoints.tokens, spool, room=options.log_room))
     roster = Roster(around, stop_timeout=options.stop_timeout)
-    links = _Links(around, roster, options)
+    executor = Executor(around, roster)
+    links = _Links(around, roster, executor, options)
     keep = partial(keep_open, entropy=entropy)
     async with anyio.create_task_group() as group:
         if endpoints is not None:
             # What starts may ask at once.
             await group.start(endpoints.run, routes.tables(around, roster, endpoints.tokens))
+        if around.relay is not None:
+            group.start_soon(around.relay.run)
         group.start_soon(roster.run)
+        group.start_soon(executor.run)
         await links.register()
         task_status.started(links.identity.instance_arn)
         group.start_soon(partial(keep, "acs", links.dial_acs, links.acs, on_inactive=links.register))
@@ -232,6 +251,19 @@ async def run_agent(
 
 def _told_of_endpoints(tokens: Tokens, task: TaskSpec, container: ContainerSpec) -> dict[str, str]:
     return environment.injected(task, token=tokens.container(task.arn, container.name))
+
+
+def _relay(around: Surroundings, tokens: Tokens, spool: Spool, *, room: int) -> Relay:
+    return Relay(
+        spool,
+        Forwarder(around.control_plane, partial(around.credentials.signer, role_type=RoleType.EXECUTION)),
+        around.runtime,
+        token=tokens.logs,
+        endpoint=f"http://{ADDRESS}",
+        room=room,
+        clock=around.clock,
+        entropy=around.entropy,
+    )
 
 
 async def _capacity(around: Surroundings) -> Capacity:

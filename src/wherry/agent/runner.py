@@ -21,7 +21,10 @@ from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
-from wherry.agent.memory import Assignment, Fault
+from wherry.agent.logs.faults import misdirected
+from wherry.agent.logs.relay import Relay
+from wherry.agent.logs.spool import SpoolError
+from wherry.agent.memory import Assignment, End, Fault
 from wherry.agent.progress import View
 from wherry.agent.reports import Report
 from wherry.agent.runtime.base import (
@@ -62,6 +65,7 @@ class Surroundings(Struct, frozen=True):
     cleanup_wait: float = 0
     credentials: RoleCredentialsStore = msgspec.field(default_factory=RoleCredentialsStore)
     environment: Callable[[TaskSpec, ContainerSpec], dict[str, str]] = _nothing
+    relay: Relay | None = None
 
 
 class _Doing:
@@ -144,7 +148,7 @@ class Runner:
             now=now,
             sandboxed=self._sandboxed,
             equipped=self._secrets is not None,
-            creates_ahead=await around.runtime.creates_ahead(self.assignment.spec.task_id),
+            creates_ahead=await around.runtime.creates_ahead(self.assignment.spec),
             cleanup_wait=around.cleanup_wait,
         )
         self._abandon(plan)
@@ -178,7 +182,7 @@ class Runner:
             except RuntimeFault as fault:
                 log.warning("step_failed", task=self.assignment.arn, step=type(doing.step).__name__, error=str(fault))
                 await anyio.sleep(backoff.pause())
-            except (RuntimeUnavailableError, UnreachableError) as error:
+            except (RuntimeUnavailableError, UnreachableError, SpoolError) as error:
                 log.warning("step_waits", task=self.assignment.arn, step=type(doing.step).__name__, error=str(error))
                 await anyio.sleep(backoff.pause())
             except Exception:
@@ -208,12 +212,13 @@ class Runner:
                 signer = self._around.credentials.signer(self.assignment.arn, RoleType.EXECUTION)
                 self._secrets = await secrets.fetch(self.assignment.spec, self._around.control_plane, signer)
             case steps.CreateContainer(container=container):
-                await runtime.create(
-                    self.assignment.spec, self._furnished(secrets.given(container, self._secrets or {}))
-                )
+                furnished = await self._furnished(secrets.given(container, self._secrets or {}))
+                await runtime.create(self.assignment.spec, furnished)
                 self._unstarted.add(container.name)
             case steps.StartContainer(name=name, runtime_id=runtime_id):
                 await self._start(name, runtime_id)
+            case steps.RestartContainer(runtime_id=runtime_id):
+                await runtime.restart(runtime_id)
             case steps.StopContainer(runtime_id=runtime_id, timeout=timeout):
                 await runtime.stop(runtime_id, timeout=timeout)
             case steps.Tell(report=report):
@@ -221,7 +226,9 @@ class Runner:
             case steps.RemoveSandbox():
                 await runtime.remove_sandbox(self.assignment.arn, self.assignment.spec.eni)
                 self._remember(replace(self.assignment, detached=True))
-            case steps.RemoveContainer(runtime_id=runtime_id):
+            case steps.RemoveContainer(name=name, runtime_id=runtime_id):
+                if self._around.relay is not None:
+                    await self._around.relay.finish(self.assignment.arn, name)
                 await runtime.remove(runtime_id)
             case steps.RemoveVolumes():
                 await runtime.remove_volumes(self.assignment.arn)
@@ -231,10 +238,12 @@ class Runner:
             case _:
                 assert_never(step)
 
-    def _furnished(self, container: ContainerSpec) -> ContainerSpec:
+    async def _furnished(self, container: ContainerSpec) -> ContainerSpec:
         """Tell a container what only its agent knows; that wins over the definition."""
         own = self._around.environment(self.assignment.spec, container)
-        return replace(container, environment={**container.environment, **own}) if own else container
+        told = replace(container, environment={**container.environment, **own}) if own else container
+        relay = self._around.relay
+        return told if relay is None else await relay.equipped(self.assignment.spec, told)
 
     async def _start(self, name: str, runtime_id: str) -> None:
         """Start a container; the next look finds out that one has gone which was never started."""
@@ -275,8 +284,13 @@ class Runner:
                 self._note(container.name, pull_stopped_at=self._around.clock(), fault=known)
             case steps.CreateContainer(container=container):
                 self._note(container.name, fault=known)
+            case steps.RestartContainer(name=name):
+                self._note(name, end=End(code=None, reason=known.reason))
             case steps.StartContainer(name=name):
-                self._note(name, fault=known)
+                if (of_task := misdirected(known, launch_type=self.assignment.spec.launch_type)) is not None:
+                    self._remember(replace(self.assignment, fault=of_task))
+                else:
+                    self._note(name, fault=known)
             case _:
                 return False
         return True
@@ -301,6 +315,8 @@ def _key(step: Step) -> str:
         case steps.PullImage(container=container) | steps.CreateContainer(container=container):
             return container.name
         case steps.StartContainer(name=name) | steps.StopContainer(name=name) | steps.RemoveContainer(name=name):
+            return name
+        case steps.RestartContainer(name=name):
             return name
         case steps.Tell():
             return _REPORT

@@ -23,6 +23,7 @@ from wherry.agent.endpoints.server import Endpoints
 from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
+from wherry.agent.logs.spool import Spool, SpoolError
 from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
 from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
 from wherry.app.start import StartError, claimed, prepare_directory
@@ -44,7 +45,11 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
         raise StartError("The agent needs root: it makes network namespaces, routes and cgroups.", "Run it by sudo.")
     prepare_directory(settings.data_dir)
     state = settings.data_dir / "agent"
-    with claimed(settings.data_dir, "agent"), closing(Journal.open(state / "journal.db")) as journal:
+    with (
+        claimed(settings.data_dir, "agent"),
+        closing(Journal.open(state / "journal.db")) as journal,
+        closing(_spool(state)) as spool,
+    ):
         credentials = Credentials(
             settings.access_key_id or PLACEHOLDER, settings.secret_access_key or PLACEHOLDER, settings.session_token
         )
@@ -69,11 +74,13 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                     telemetry=settings.timing.telemetry,
                     sweep=settings.timing.sweep,
                     cleanup_wait=settings.timing.cleanup_wait,
+                    log_room=settings.log_spool * 1024 * 1024,
                 ),
                 clock=time.time,
                 entropy=os.urandom,
                 credentials=RoleCredentialsStore(credentials_of(instance)),
                 endpoints=endpoints,
+                spool=spool,
             )
 
 
@@ -92,6 +99,13 @@ def _tokens(state: Path) -> Tokens:
         return Tokens.open(state / "endpoints.key")
     except OSError as error:
         raise StartError(f"The key {error.filename} cannot be read or made: {error.strerror}.") from error
+
+
+def _spool(state: Path) -> Spool:
+    try:
+        return Spool.open(state / "logs.db")
+    except SpoolError as error:
+        raise StartError(str(error), "Make it writable, or free some space.") from error
 
 
 def credentials_of(instance: str) -> Path:

@@ -6,7 +6,7 @@ The options of other drivers are the container engine's: it knows them, and obje
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from wherry.model.container_rules import one_of
@@ -52,6 +52,7 @@ def problems(container: Member, path: Path) -> Iterator[Problem]:
         yield Problem((*here, "logDriver"), text, Source.WHERRY)
     yield from _delivery(options, (*here, "options"))
     if driver == "awslogs":
+        yield from _required(options, ("awslogs-group", "awslogs-region"), here)
         yield from _awslogs(container.get("name"), options, (*here, "options"))
     yield from _secret_options(configuration, here)
 
@@ -71,8 +72,7 @@ def fargate_problems(container: Member, path: Path, *, execution_role: str | Non
     if not execution_role:
         text = "Fargate requires task definition to have execution role ARN to support log driver awslogs."
         yield Problem((*here, "logDriver"), text)
-    if not options.get("awslogs-stream-prefix"):
-        yield Problem((*here, "options"), _required("awslogs-stream-prefix"))
+    yield from _required(options, ("awslogs-stream-prefix",), here)
 
 
 def _delivery(options: Member, path: Path) -> Iterator[Problem]:
@@ -90,9 +90,6 @@ def _delivery(options: Member, path: Path) -> Iterator[Problem]:
 
 
 def _awslogs(name: str | None, options: Member, path: Path) -> Iterator[Problem]:
-    for option in ("awslogs-group", "awslogs-region"):
-        if not options.get(option):
-            yield Problem(path, _required(option))
     for option, value in options.items():
         pattern, form = _AWSLOGS_FORMS.get(option, (None, ""))
         if option in _OURS:
@@ -119,5 +116,7 @@ def _secret_options(configuration: Member, path: Path) -> Iterator[Problem]:
         yield from reference_problems(secret.get("valueFrom") or "", (*here, "valueFrom"))
 
 
-def _required(option: str) -> str:
-    return f"Log driver awslogs requires options: {option}"
+def _required(options: Member, required: Iterable[str], path: Path) -> Iterator[Problem]:
+    for option in required:
+        if not options.get(option):
+            yield Problem(path, f"Log driver awslogs requires options: {option}")

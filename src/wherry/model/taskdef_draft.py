@@ -27,6 +27,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     task_role_arn: str | None
     execution_role_arn: str | None
     network_mode: str | None
+    pid_mode: str | None
+    ipc_mode: str | None
     requires_compatibilities: tuple[str, ...]
     compatibilities: tuple[str, ...]
     requires_attributes: tuple[str, ...]
@@ -57,6 +59,8 @@ def draft(params: Member, tags: tuple[Tag, ...] = ()) -> Draft:
         task_role_arn=params.get("taskRoleArn") or None,
         execution_role_arn=params.get("executionRoleArn") or None,
         network_mode=params.get("networkMode"),
+        pid_mode=params.get("pidMode") or None,
+        ipc_mode=params.get("ipcMode") or None,
         requires_compatibilities=tuple(dict.fromkeys(params.get("requiresCompatibilities") or ())),
         compatibilities=tuple(_compatibilities(params)),
         requires_attributes=tuple(dict.fromkeys(_attributes(params, containers))),
@@ -80,6 +84,8 @@ def _container(raw: Member, mode: str) -> ContainerDefinition:
 
 def _port(port: PortMapping, mode: str) -> PortMapping:
     """Fill in the host port: the container's own where they share an address, else 0, which asks for any."""
+    if port.container_port_range is not None:
+        return port
     if port.host_port is None or mode in ("awsvpc", "host"):
         return msgspec.structs.replace(port, host_port=port.container_port if mode in ("awsvpc", "host") else 0)
     return port
@@ -103,9 +109,7 @@ def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> 
         yield from _container_attributes(container)
     if params.get("taskRoleArn"):
         yield _AGENT + "task-iam-role"
-    drivers = {container.log_configuration.log_driver for container in containers if container.log_configuration}
-    if params.get("executionRoleArn") and "awslogs" in drivers:
-        yield "ecs.capability.execution-role-awslogs"
+    yield from _log_attributes(params, containers)
     yield from _volume_attributes(params)
     if network_mode(params) == "awsvpc":
         yield _AGENT + "docker-remote-api.1.18"
@@ -122,6 +126,15 @@ def _volume_attributes(params: Member) -> Iterator[str]:
             yield "ecs.capability.efsAuth" if efs.get("authorizationConfig") else "ecs.capability.efs"
 
 
+def _log_attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> Iterator[str]:
+    for logs in filter(None, (container.log_configuration for container in containers)):
+        yield f"{_AGENT}logging-driver.{logs.log_driver}"
+        if logs.log_driver == "awslogs" and params.get("executionRoleArn"):
+            yield "ecs.capability.execution-role-awslogs"
+        for secret in logs.secret_options:
+            yield f"ecs.capability.secrets.{_provider(secret)}.bootstrap.log-driver"
+
+
 def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
     if container.image.partition("/")[0].partition(".")[2].startswith("dkr.ecr."):
         yield _AGENT + "ecr-auth"
@@ -133,10 +146,6 @@ def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
         yield f"ecs.capability.secrets.{_provider(secret)}.environment-variables"
     if container.docker_labels or container.ulimits:
         yield _AGENT + "docker-remote-api.1.18"
-    if (logs := container.log_configuration) is not None:
-        yield f"{_AGENT}logging-driver.{logs.log_driver}"
-        for secret in logs.secret_options:
-            yield f"ecs.capability.secrets.{_provider(secret)}.bootstrap.log-driver"
     if container.health_check is not None:
         yield "ecs.capability.container-health-check"
     if container.depends_on or container.start_timeout is not None or container.stop_timeout is not None:

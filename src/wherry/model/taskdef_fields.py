@@ -153,7 +153,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     },
     "LogConfiguration": {
         "logDriver": Honoured(note="awsfirelens is refused; on Fargate awslogs and splunk, as on ECS."),
-        "options": Honoured(note="For awslogs see the page on logs; those of other drivers are the container engine's."),
+        "options": Honoured(note="Those of other drivers than awslogs are the container engine's."),
         "secretOptions": Honoured("Secret"),
     },
     "Secret": {"name": Honoured(), "valueFrom": Honoured()},

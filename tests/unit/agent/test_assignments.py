@@ -12,6 +12,7 @@ from wherry.agent.spec import (
     Dependency,
     Eni,
     HealthCheck,
+    LogConfiguration,
     HostPath,
     Mount,
     NetworkFileSystem,
@@ -73,6 +74,7 @@ def container_of(payload: PayloadContainer):
 def test_everything_of_a_container_is_understood() -> None:
     found = container_of(
         a_payload_container(
+            container_arn="arn:aws:ecs:us-east-1:000000000000:container/1",
             cpu=256,
             memory=64,
             command=("serve",),
@@ -108,9 +110,11 @@ def test_everything_of_a_container_is_understood() -> None:
                 "CapAdd": ["NET_ADMIN"],
                 "CapDrop": ["ALL"],
                 "Tmpfs": {"/tmp/x": "size=64m,noexec"},
+                "LogConfig": {"Type": "awslogs", "Config": {"awslogs-group": "/web"}},
             },
         )
     )
+    assert found.logs == LogConfiguration(driver="awslogs", options={"awslogs-group": "/web"})
     assert found.secrets == (Secret(name="KEY", value_from="/key", target=SecretTarget.LOG_DRIVER),)
     assert found.memory == 64 * 2**20
     assert (found.cpu_shares, found.command, found.entry_point) == (256, ("serve",), ("/bin/sh",))

@@ -96,6 +96,11 @@ ONE: dict[str, Any] = {
             "pseudoTerminal": True,
             "dockerLabels": {"a": "1"},
             "ulimits": [{"name": "nofile", "softLimit": 10, "hardLimit": 20}],
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {"awslogs-group": "/one", "awslogs-region": "us-east-1", "mode": "blocking"},
+                "secretOptions": [{"name": "tag", "valueFrom": "/one/tag"}],
+            },
             "healthCheck": {
                 "command": ["CMD", "true"],
                 "interval": 10,
@@ -182,6 +187,11 @@ TWO: dict[str, Any] = {
             "pseudoTerminal": False,
             "dockerLabels": {"a": "2"},
             "ulimits": [{"name": "core", "softLimit": 11, "hardLimit": 21}],
+            "logConfiguration": {
+                "logDriver": "gelf",
+                "options": {"gelf-address": "udp://10.0.0.9:12201"},
+                "secretOptions": [{"name": "tag", "valueFrom": "/two/tag"}],
+            },
             "healthCheck": {
                 "command": ["CMD-SHELL", "false"],
                 "interval": 11,

@@ -41,8 +41,10 @@ class _Put(msgspec.Struct, frozen=True, rename="camel"):
     log_events: tuple[Event, ...]
 
 
-def routes(relay: Relay, entropy: Entropy) -> list[web.RouteDef]:
-    """Serve the relay."""
+def routes(relay: Relay | None, entropy: Entropy) -> list[web.RouteDef]:
+    """Serve the relay, if there is one."""
+    if relay is None:
+        return []
     handler = _Handler(relay, entropy)
     return [
         web.get("/logs/{token}/credentials", handler.credentials),

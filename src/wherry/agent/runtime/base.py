@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from wherry.agent.logs.stream import Line
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 
 
@@ -186,7 +187,7 @@ class Runtime(Protocol):
         """Make the task's cgroup, network namespace and ENI, whatever of it is missing."""
         ...
 
-    async def creates_ahead(self, task_id: str) -> bool:
+    async def creates_ahead(self, task: TaskSpec) -> bool:
         """Say whether this task's containers can be created, not started, before its sandbox is there."""
         ...
 
@@ -208,6 +209,10 @@ class Runtime(Protocol):
 
     async def start(self, runtime_id: str) -> None:
         """Start a created container. A container that has already run is not run again."""
+        ...
+
+    async def restart(self, runtime_id: str) -> None:
+        """Start a container again that has exited; one that runs is left alone."""
         ...
 
     async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109 - Docker's grace period, not a cancel scope
@@ -239,6 +244,10 @@ class Runtime(Protocol):
 
         Ends when the engine goes away. A hint only: whoever misses one finds the truth by `containers_of`.
         """
+        ...
+
+    async def logged(self, task_arn: str, name: str, *, since: float) -> list[Line] | None:
+        """Read what a container has written since an instant (epoch seconds), oldest first; None if it is not there."""
         ...
 
     async def usage(self, runtime_id: str) -> Usage | None:

@@ -19,6 +19,8 @@ from typing import Any, Literal, Self
 import anyio
 import msgspec
 
+from wherry.agent.logs.faults import unanswered
+from wherry.agent.logs.stream import Line
 from wherry.agent.runtime import translate
 from wherry.agent.runtime.base import (
     Capacity,
@@ -32,6 +34,7 @@ from wherry.agent.runtime.base import (
     Storage,
     Usage,
 )
+from wherry.agent.runtime.copies import Copies
 from wherry.agent.runtime.engine import GONE, UNBOUNDED, Engine, EngineError, engine_url, is_local
 from wherry.agent.runtime.execution import DockerExecution, end_left_over, executed
 from wherry.agent.runtime.images import Images
@@ -47,6 +50,8 @@ from wherry.model.filesystems import FileSystems
 SandboxChoice = Literal["auto", "namespace", "pause"]
 
 # Health checks run as exec sessions, whose own events would wake the agent for nothing.
+_UNANSWERED_STARTS, _UNANSWERED_PAUSE = 20, 0.5
+"""How often a container is started whose log driver finds nobody, and the seconds between: this agent has just come."""
 _EVENTS = ["create", "start", "die", "oom", "health_status", "destroy"]
 
 
@@ -96,6 +101,7 @@ class DockerRuntime:
         self._engine = Engine(self._url)
         self._images = Images(self._engine, self._state_dir / "pulled-images.json")
         self._samples = Samples(self._engine, instance=self.instance)
+        self._copies = Copies(self._engine, instance=self.instance)
         self._volumes = Volumes(self._engine, instance=self.instance, file_systems=self._file_systems)
         return self
 
@@ -126,7 +132,7 @@ class DockerRuntime:
         await cgroups.ensure(host.hierarchy, self.instance, task)
         try:
             async with self._starts:
-                namespace = await self._sandbox(host, task.task_id).open(task)
+                namespace = await self._sandbox(host, task).open(task)
             await eni.attach(
                 task.eni,
                 namespace=namespace,
@@ -136,10 +142,10 @@ class DockerRuntime:
         except OSError as error:
             raise RuntimeFault("ResourceInitializationError", f"network of the task: {error}") from error
 
-    async def creates_ahead(self, task_id: str) -> bool:
+    async def creates_ahead(self, task: TaskSpec) -> bool:
         """Say whether the agent owns the namespace: a pause container must be there to be joined."""
         host = await self._known()
-        return self._sandbox(host, task_id) is host.namespace
+        return self._sandbox(host, task) is host.namespace
 
     async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:  # noqa: ARG002  the link's name says enough
         """Take down what `ensure_sandbox` made; nothing of the task is left on the host."""
@@ -171,7 +177,7 @@ class DockerRuntime:
         binds = files.write_for(container, task.eni, self._state_dir / "tasks" / task.task_id / container.name)
         if container.mounts:
             binds = [*without(binds, container), *await self._volumes.ensure(task, container)]
-        place = self._sandbox(host, task.task_id).place(
+        place = self._sandbox(host, task).place(
             task,
             cgroup_parent=cgroups.parent(host.hierarchy, self.instance, task.task_id),
             binds=tuple(binds),
@@ -199,17 +205,30 @@ class DockerRuntime:
         state = inspected["State"]
         if state["Status"] != "created":
             return
-        if state["Error"]:
+        if state["Error"] and not unanswered(state["Error"]):
             raise RuntimeFault("CannotStartContainerError", f"Error response from daemon: {state['Error']}")
         if inspected["HostConfig"]["Runtime"] == RUNTIME:
             namespace = names.namespace(self.instance, _task_id(inspected))
             admit(runtime_id, namespaces.DIRECTORY / namespace)
+        for attempts_left in reversed(range(_UNANSWERED_STARTS)):
+            try:
+                async with self._starts:
+                    await self._engine.call("POST", f"containers/{runtime_id}/start")
+            except EngineError as error:
+                if error.status in {404, 409} and GONE.search(error.message):
+                    raise ContainerGoneError(runtime_id) from error
+                if not attempts_left or not unanswered(error.message):
+                    raise _fault("CannotStartContainerError", error) from error
+                await anyio.sleep(_UNANSWERED_PAUSE)
+            else:
+                return
+
+    async def restart(self, runtime_id: str) -> None:
+        """Start a container again that has exited: what admitted it to its namespace is still there."""
         try:
             async with self._starts:
                 await self._engine.call("POST", f"containers/{runtime_id}/start")
         except EngineError as error:
-            if error.status in {404, 409} and GONE.search(error.message):
-                raise ContainerGoneError(runtime_id) from error
             raise _fault("CannotStartContainerError", error) from error
 
     async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109  the container's, not the call's
@@ -270,6 +289,10 @@ class DockerRuntime:
     async def usage(self, runtime_id: str) -> Usage | None:
         """Sample a running container; None if it is not running. Network figures are the whole task's."""
         return await self._samples.usage(runtime_id)
+
+    async def logged(self, task_arn: str, name: str, *, since: float) -> list[Line] | None:
+        """Read the engine's own copy of what a container has written; None if the container is not there."""
+        return await self._copies.lines(task_arn, name, since=since)
 
     def execute(self, runtime_id: str, request: ExecRequest) -> AbstractAsyncContextManager[DockerExecution]:
         """Execute a command in a running container; leaving ends it."""
@@ -349,11 +372,15 @@ class DockerRuntime:
                 )
             return self._host
 
-    def _sandbox(self, host: _Host, task_id: str) -> Sandbox:
-        """Choose the owner of a task's namespace: whoever has it already, else as the agent was told."""
-        if (namespaces.DIRECTORY / names.namespace(self.instance, task_id)).exists():
+    def _sandbox(self, host: _Host, task: TaskSpec) -> Sandbox:
+        """Choose the owner of a task's namespace: whoever has it already, else as the agent was told.
+
+        Process and IPC namespaces that a task shares need a process of the task to hold them: a pause container.
+        """
+        if (namespaces.DIRECTORY / names.namespace(self.instance, task.task_id)).exists():
             return host.namespace
-        return host.namespace if host.by_namespace and task_id not in host.paused else host.pause
+        by_namespace = host.by_namespace and task.task_id not in host.paused and not task.shares_namespaces
+        return host.namespace if by_namespace else host.pause
 
     async def _check_reach(self, host: _Host) -> None:
         if not is_local(self._url):

@@ -20,6 +20,7 @@ import anyio.lowlevel
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from wherry.agent.logs.stream import Line
 from wherry.agent.runtime import fake_documents
 from wherry.agent.runtime.base import (
     Capacity,
@@ -245,7 +246,7 @@ class FakeRuntime:
                 )
         engine.sandboxes[key] = task.eni
 
-    async def creates_ahead(self, task_id: str) -> bool:  # noqa: ARG002  all tasks are alike here
+    async def creates_ahead(self, task: TaskSpec) -> bool:  # noqa: ARG002  all tasks are alike here
         """Say that containers are created whenever it is convenient."""
         return True
 
@@ -307,6 +308,18 @@ class FakeRuntime:
         if container.state is ContainerState.CREATED:
             engine.run(container)
 
+    async def restart(self, runtime_id: str) -> None:
+        """Run the script of a container once more that has exited."""
+        engine = await self._reach()
+        container = engine.containers.get(runtime_id)
+        if container is None:
+            raise ContainerGoneError(runtime_id)
+        if container.script.start_error:
+            raise RuntimeFault("CannotStartContainerError", container.script.start_error)
+        if container.state is ContainerState.EXITED:
+            container.ended, container.exit_code, container.finished_at = anyio.Event(), None, None
+            engine.run(container)
+
     async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109  the container's, not the call's
         """Stop the container: at once, or after `timeout` seconds with 137 if its script ignores the signal."""
         engine = await self._reach()
@@ -359,6 +372,11 @@ class FakeRuntime:
             async for container in happened:
                 if self._owns(container):
                     yield container.task.arn
+
+    async def logged(self, task_arn: str, name: str, *, since: float) -> list[Line] | None:  # noqa: ARG002
+        """Tell that containers of a script write nothing."""
+        there = [one for one in await self.containers() if one.task_arn == task_arn and one.name == name]
+        return [] if there else None
 
     async def usage(self, runtime_id: str) -> Usage | None:
         """Sample a running container: a hundredth of a core, one MiB."""

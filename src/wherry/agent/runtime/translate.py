@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from wherry.agent.logs.faults import unanswered
 from wherry.agent.runtime.base import ContainerState, Health, Observed, Usage
 from wherry.agent.spec import ContainerSpec, HealthCheck, TaskSpec, VolumesFrom
 
@@ -119,16 +120,19 @@ def _host_config(container: ContainerSpec, place: Place) -> dict[str, Any]:
         "MemorySwap": container.memory_swap,
         "MemorySwappiness": container.memory_swappiness,
         "ShmSize": container.shm_size,
+        "LogConfig": None
+        if container.logs is None
+        else {"Type": container.logs.driver, "Config": container.logs.options},
     }
     return config | {name: value for name, value in optional.items() if value is not None}
 
 
-def _tmpfs_options(size_mib: int, options: Sequence[str]) -> str:
-    return ",".join([*options, f"size={size_mib}m"])
-
 def _volumes_from(task: TaskSpec, source: VolumesFrom, *, instance: str) -> str:
     return container_name(task, source.container, instance=instance) + (":ro" if source.read_only else "")
 
+
+def _tmpfs_options(size_mib: int, options: Sequence[str]) -> str:
+    return ",".join([*options, f"size={size_mib}m"])
 
 
 def _healthcheck(check: HealthCheck | None) -> dict[str, Any]:
@@ -166,7 +170,7 @@ def observed(inspected: Mapping[str, Any], *, digest: str | None) -> Observed:
         state=where,
         exit_code=state["ExitCode"] if where is ContainerState.EXITED else None,
         oom_killed=state["OOMKilled"],
-        error=state["Error"],
+        error="" if unanswered(state["Error"]) else state["Error"],
         health=health,
         health_since=since,
         health_output=output,

@@ -19,12 +19,21 @@ from wherry.model.payload import (
     PayloadDependency,
     PayloadEni,
     PayloadPort,
+    PayloadRestartPolicy,
     PayloadSecret,
     PayloadTask,
 )
 from wherry.model.secret_reference import SecretReference
 from wherry.model.task import Container, ContainerOverride, Task
-from wherry.model.taskdef import ContainerDefinition, HealthCheck, LinuxParameters, Secret, TaskDefinition
+from wherry.model.taskdef import (
+    ContainerDefinition,
+    Device,
+    HealthCheck,
+    LinuxParameters,
+    RestartPolicy,
+    Secret,
+    TaskDefinition,
+)
 
 DOCKER_API = "1.41"
 _NANOSECONDS = 1_000_000_000
@@ -65,6 +74,8 @@ def payload_task(
         cpu=task.cpu / 1024 if task.cpu else None,
         memory=task.memory or None,
         network_mode=definition.network_mode,
+        pid_mode=definition.pid_mode,
+        ipc_mode=definition.ipc_mode,
         launch_type=task.launch_type,
         service_name=task.service_arn.rsplit("/", 1)[-1] if task.service_arn else None,
         group=task.group,
@@ -113,10 +124,15 @@ def _container(container: Container, definition: TaskDefinition, task: Task, ter
         environment=_environment(defined, override, task, terms),
         secrets=tuple(_secrets(defined, region=terms.region)),
         port_mappings=tuple(
-            PayloadPort(container_port=p.container_port, host_port=p.host_port or 0, protocol=p.protocol)
+            PayloadPort(
+                container_port=p.container_port or 0,
+                host_port=p.host_port or 0,
+                protocol=p.protocol,
+                container_port_range=p.container_port_range or "",
+            )
             for p in defined.port_mappings
-            if p.container_port is not None
         ),
+        restart_policy=_restart_policy(defined.restart_policy),
         mount_points=volumes.mount_points(defined),
         volumes_from=volumes.volumes_from(defined),
         depends_on=tuple(
@@ -183,6 +199,7 @@ def _config(defined: ContainerDefinition) -> dict[str, Any]:
         "Labels": defined.docker_labels or None,
         "OpenStdin": defined.interactive,
         "Tty": defined.pseudo_terminal,
+        "NetworkDisabled": defined.disable_networking,
         "Healthcheck": _health_check(defined.health_check),
     }
     return {name: value for name, value in config.items() if value is not None}
@@ -220,12 +237,32 @@ def _host_config(defined: ContainerDefinition, limits: dict[str, int | None], lo
     return {name: value for name, value in host.items() if value is not None}
 
 
+def _restart_policy(policy: RestartPolicy | None) -> PayloadRestartPolicy | None:
+    if policy is None or not policy.enabled:
+        return None
+    return PayloadRestartPolicy(
+        enabled=True,
+        ignored_exit_codes=policy.ignored_exit_codes,
+        restart_attempt_period=policy.restart_attempt_period,
+    )
+
+
+def _device(device: Device) -> dict[str, str]:
+    letters = {"read": "r", "write": "w", "mknod": "m"}
+    return {
+        "PathOnHost": device.host_path,
+        "PathInContainer": device.container_path or device.host_path,
+        "CgroupPermissions": "".join(letters[name] for name in letters if name in device.permissions) or "rwm",
+    }
+
+
 def _linux(linux: LinuxParameters, memory: int | None) -> dict[str, Any]:
     capabilities = linux.capabilities
     swap = (memory + linux.max_swap) * _MIB if linux.max_swap is not None and memory else None
     return {
         "CapAdd": list(capabilities.add) or None if capabilities else None,
         "CapDrop": list(capabilities.drop) or None if capabilities else None,
+        "Devices": [_device(device) for device in linux.devices] or None,
         "Init": linux.init_process_enabled,
         "ShmSize": linux.shared_memory_size * _MIB if linux.shared_memory_size else None,
         "Tmpfs": {t.container_path: ",".join((f"size={t.size}m", *t.mount_options)) for t in linux.tmpfs} or None,

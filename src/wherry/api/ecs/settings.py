@@ -47,9 +47,7 @@ RULES: Mapping[str, Rule] = {
     # Tasks are never retired for maintenance, so that any waiting time is kept.
     "fargateTaskRetirementWaitPeriod": Rule(default="7", others=("0", "14")),
     "guardDutyActivate": Rule(default="off", others=("on",), managed=True),
-    "defaultLogDriverMode": Rule(
-        default="non-blocking", refused={"blocking": "Containers have no log driver to choose the mode of."}
-    ),
+    "defaultLogDriverMode": Rule(default="non-blocking", others=("blocking",)),
     "fargateEventWindows": Rule(
         default="disabled",
         refused={"enabled": "Tasks are never retired for maintenance: there is nothing to schedule."},
@@ -106,6 +104,12 @@ def effective(tx: Tx, name: str, *, principal: str, scope: Scope) -> str:
         if row := tx.get(AccountSetting, _key(name, chooser)):
             return row.value
     return RULES[name].default
+
+
+def account_default(tx: Tx, name: str) -> str:
+    """Return the value of a setting that the account chose for everybody."""
+    row = tx.get(AccountSetting, _key(name, None))
+    return row.value if row else RULES[name].default
 
 
 def check_value(name: str, value: str) -> None:
