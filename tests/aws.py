@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
-from tests.builders import KEYRING, NOW, SCOPE, Counter
+from tests.builders import KEYRING, NO_LOGS, NOW, SCOPE, Counter
 
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
@@ -19,6 +19,7 @@ from wherry.model.call import Call, Principal
 from wherry.model.errors import ApiError
 from wherry.settings import Settings
 from wherry.store import Store
+from wherry.store.logs import LogStore
 
 ROOT = "arn:aws:iam::000000000000:root"
 
@@ -37,12 +38,13 @@ JSON_TYPES = {
 class Aws:
     """A control plane without its gateway: `await aws("CreateCluster", clusterName="web")`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, logs: LogStore = NO_LOGS) -> None:
         self.store = store
         self.now = NOW
         self.principal = ROOT
         self.ctx = Context(
             store=store,
+            logs=logs,
             settings=Settings(),
             scope=SCOPE,
             clock=lambda: self.now,
@@ -57,13 +59,14 @@ class Aws:
 
     async def __call__(self, operation: str, *, of: str = "ecs", **params: Any) -> dict[str, Any]:
         model = operation_model(of, operation)
-        report = ParamValidator().validate(params, model.input_shape)
-        assert not report.has_errors(), report.generate_report()
+        if model.input_shape is not None:
+            report = ParamValidator().validate(params, model.input_shape)
+            assert not report.has_errors(), report.generate_report()
         call = Call(
             service=of,
             operation=operation,
             params=params,
-            principal=Principal(account_id=SCOPE.account_id, arn=self.principal, access_key_id="AKIATEST"),
+            principal=self.caller or Principal(account_id=SCOPE.account_id, arn=self.principal, access_key_id="AKIATEST"),
             region=SCOPE.region,
             request_id="00000000-0000-4000-8000-000000000000",
         )

@@ -19,9 +19,12 @@ from wherry.model.task import (
     Task,
 )
 from wherry.model.taskdef import ContainerDefinition, TaskDefinition
+from wherry.store.logs import LogStore
 
 SCOPE = Scope(region="us-east-1", account_id="000000000000")
 NOW = 1_700_000_000.0
+NO_LOGS = LogStore.in_memory()
+"""For all tests that are not about logs."""
 KEYRING = Keyring({"00000001": bytes(32)}, entropy=os.urandom)
 DIGEST = "sha256:" + "ab" * 32
 

@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from botocore import xform_name
 from botocore.waiter import SingleWaiterConfig, WaiterModel
 from structlog.testing import capture_logs
-from tests.builders import KEYRING, NOW, SCOPE
+from tests.builders import KEYRING, NO_LOGS, NOW, SCOPE
 from tests.component.cluster_plane import Link, Plane
 from tests.component.cluster_rules import Rules
 from tests.sums import sums_as_kept, sums_as_they_should_be
@@ -120,6 +120,7 @@ class Cluster:
         self.random = Random(seed)
         self.ctx = Context(
             store=store,
+            logs=NO_LOGS,
             settings=settings,
             scope=SCOPE,
             clock=clock,

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.builders import KEYRING, NOW, SCOPE, Counter, a_deployment, a_task
+from tests.builders import KEYRING, NO_LOGS, NOW, SCOPE, Counter, a_deployment, a_task
 
 from wherry.api.context import Context
 from wherry.api.ecs import taskdefs
@@ -38,6 +38,7 @@ class Ecs:
         self.now = NOW
         self.ctx = Context(
             store=store,
+            logs=NO_LOGS,
             settings=Settings(),
             scope=SCOPE,
             clock=lambda: self.now,

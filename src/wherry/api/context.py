@@ -10,13 +10,15 @@ from wherry.keyring import Keyring
 from wherry.model.arn import Scope
 from wherry.model.ids import Entropy
 from wherry.settings import Settings
+from wherry.store.logs import LogStore
 from wherry.store.store import Store
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """The store, the keys of what is secret in it, and the sources of everything else. `clock` tells epoch seconds."""
+    """The store, that of logs, the keys of secrets, and the sources of everything else. `clock` tells epoch seconds."""
 
     store: Store
+    logs: LogStore
     settings: Settings
     scope: Scope
     clock: Callable[[], float]

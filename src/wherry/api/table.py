@@ -10,6 +10,7 @@ from wherry.api.context import Context
 from wherry.api.ec2.table import OPERATIONS as EC2
 from wherry.api.ecs.table import OPERATIONS as ECS
 from wherry.api.ecs.table import Operation, Refused
+from wherry.api.logs.table import OPERATIONS as LOGS
 from wherry.api.secretsmanager.table import OPERATIONS as SECRETS_MANAGER
 from wherry.api.sts.table import OPERATIONS as STS
 from wherry.model.call import Call, Handler
@@ -17,6 +18,7 @@ from wherry.model.call import Call, Handler
 TABLES: Mapping[str, Mapping[str, Operation | Refused]] = {
     "ecs": ECS,
     "ec2": EC2,
+    "logs": LOGS,
     "sts": STS,
     "secretsmanager": SECRETS_MANAGER,
 }

@@ -36,6 +36,7 @@ from wherry.model.errors import ApiError
 from wherry.model.instance import ContainerInstance
 from wherry.settings import TASKS_ADDRESS, Settings
 from wherry.store import Store, Tx
+from wherry.store.logs import LogStore
 from wherry.wire.asgi import read_head
 from wherry.wire.gateway import Gateway
 from wherry.wire.server import listen, serve
@@ -190,7 +191,10 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
         keyring = open_keyring(settings.resolved_key_file, entropy=os.urandom)
     except KeyringError as error:
         raise StartError(str(error), "Without its keys nothing that is secret in the database can be read.") from error
-    async with Store.open(settings.resolved_database_url) as store:
+    async with (
+        Store.open(settings.resolved_database_url) as store,
+        LogStore.open(settings.resolved_logs_database_url) as logs,
+    ):
         vpc_cidr = settings.vpc_cidr
         if vpc_cidr is None and choose_vpc is not None and await store.read(defaults.vpc_cidr) is None:
             vpc_cidr = await anyio.to_thread.run_sync(choose_vpc)
@@ -203,7 +207,15 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
             await store.write(begin)
         except defaults.InstallationError as error:
             raise StartError(str(error)) from error
-        yield Context(store=store, settings=settings, scope=scope, clock=time.time, entropy=os.urandom, keyring=keyring)
+        yield Context(
+            store=store,
+            logs=logs,
+            settings=settings,
+            scope=scope,
+            clock=time.time,
+            entropy=os.urandom,
+            keyring=keyring,
+        )
 
 
 def trust_of(settings: Settings) -> Trust:

@@ -23,6 +23,7 @@ NOUNS = {
     "ecs": "Amazon ECS",
     "ec2": "Amazon EC2",
     "sts": "AWS STS",
+    "logs": "Amazon CloudWatch Logs",
     "secretsmanager": "AWS Secrets Manager",
     "ssm": "AWS Systems Manager, of which Wherry has the Parameter Store",
 }

@@ -89,9 +89,12 @@ def renumbered(chunk: Chunk, first_sequence: int) -> Chunk:
     return chunk._replace(first_sequence=first_sequence, last_sequence=last)
 
 
-def unpack(chunk: Chunk) -> list[Event]:
-    """Read the events of a chunk, in order."""
-    differences, sequences, ingestion_times, messages = _decode(zlib.decompress(chunk.data))
+def unpack(chunk: Chunk, needles: Iterable[bytes] = ()) -> list[Event]:
+    """Read the events of a chunk, in order; none if a needle is nowhere in it, which is found out much faster."""
+    body = zlib.decompress(chunk.data)
+    if any(needle not in body for needle in needles):
+        return []
+    differences, sequences, ingestion_times, messages = _decode(body)
     first, time = chunk.first_sequence, chunk.ingestion_time
     columns = (
         accumulate(differences),
@@ -100,12 +103,6 @@ def unpack(chunk: Chunk) -> list[Event]:
         messages,
     )
     return list(map(_event, zip(*columns, strict=True)))
-
-
-def may_contain(chunk: Chunk, needles: Iterable[bytes]) -> bool:
-    """Say whether each needle is somewhere in the messages of a chunk, much faster than by reading them."""
-    body = zlib.decompress(chunk.data)
-    return all(needle in body for needle in needles)
 
 
 def is_full(chunk: Chunk) -> bool:

@@ -31,6 +31,11 @@ class LogStore(Transactions[LogTx]):
         """Whether everything is done on the calling task, without a thread."""
 
     @classmethod
+    def in_memory(cls) -> LogStore:
+        """Make an empty one that does everything on the calling task and is gone with the process."""
+        return cls(open_sqlite(sa.make_url("sqlite://"), HISTORY), inline=True)
+
+    @classmethod
     @asynccontextmanager
     async def open(cls, url: str, *, inline: bool = False) -> AsyncIterator[LogStore]:
         """Open the log database at `url`, bring its schema up to date, and close it at the end; raises `StoreError`.

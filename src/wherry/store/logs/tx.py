@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -57,11 +57,11 @@ class LogTx(Tx):
         return self._sources("of_stream", log_stream_id, span, backward=backward)
 
     def sources_of_group(
-        self, log_group_id: int, span: Span, *, streams: Collection[int] | None, backward: bool
+        self, log_group_id: int, span: Span, *, wanted: Callable[[int], bool], backward: bool = False
     ) -> Iterator[Source[int]]:
-        """Find the chunks of a group, or of some of its streams, that may have events of the span."""
+        """Find the chunks of those streams of a group whose ids are `wanted` that may have events of the span."""
         found = self._sources("of_group", log_group_id, span, backward=backward)
-        return found if streams is None else (source for source in found if source.log_stream_id in streams)
+        return (source for source in found if wanted(source.log_stream_id))
 
     def chunk(self, id_: int) -> Chunk | None:
         """Read a chunk."""

@@ -1,0 +1,1 @@
+"""CloudWatch Logs, a module for each of its nouns."""

@@ -1,0 +1,87 @@
+"""Pages of events out of the log database, for whoever reads them. These run on a thread: they may take long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from time import monotonic
+
+import msgspec
+
+from wherry.model.logs.chunk import Event, unpack
+from wherry.model.logs.nouns import LogGroup, LogStream, Remains
+from wherry.model.logs.page import Merge, Page, Span, cut
+from wherry.model.logs.pattern import Pattern
+from wherry.store.logs.tx import LogTx
+from wherry.store.schema import Range
+
+LONGEST_SCAN = 1.0
+"""Seconds after which a page is given as it is, however little has been found: the next one goes on from there."""
+
+LAST_CHARACTER = "\U0010ffff"
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which streams of a group: those of some names, those whose names begin with a prefix, or all."""
+
+    names: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def fits(self, log_stream_name: str) -> bool:
+        """Say whether a stream of that name is among them."""
+        return log_stream_name in self.names if self.names else log_stream_name.startswith(self.prefix)
+
+
+def read_stream(tx: LogTx, stream: LogStream, span: Span, *, backward: bool, limit: int) -> Page:
+    """Read a page of a stream's events."""
+    sources = tx.sources_of_stream(stream.id, span, backward=backward)
+    return cut(Merge(sources, _reader(tx, span), backward=backward), limit=limit)
+
+
+def filter_group(
+    tx: LogTx, group: LogGroup, span: Span, *, of: Selection, pattern: Pattern, backward: bool, limit: int
+) -> Page:
+    """Read a page of the events of a group that match a pattern."""
+    deadline = monotonic() + LONGEST_SCAN
+    sources = tx.sources_of_group(group.id, span, wanted=wanted(tx, group, of), backward=backward)
+    reader = _reader(tx, span, pattern)
+    return cut(Merge(sources, reader, backward=backward, enough=lambda: monotonic() > deadline), limit=limit)
+
+
+def wanted(tx: LogTx, group: LogGroup, of: Selection) -> Callable[[int], bool]:
+    """Make the test of ids by which streams are selected; deleted ones, of which something is left, never are."""
+    if of.names or of.prefix:
+        return frozenset(stream.id for stream in streams_of(tx, group, of)).__contains__
+    gone = frozenset(remains.log_stream_id for remains in tx.find(Remains))
+    return lambda log_stream_id: log_stream_id not in gone
+
+
+def streams_of(tx: LogTx, group: LogGroup, of: Selection) -> list[LogStream]:
+    """Find the selected streams of a group."""
+    if of.names:
+        return tx.find(LogStream, log_group_id=group.id, log_stream_name=of.names)
+    return tx.find(LogStream, log_group_id=group.id, log_stream_name=beginning_with(of.prefix))
+
+
+def names_of(tx: LogTx, ids: Collection[int]) -> dict[int, str]:
+    """Find the names of streams by their ids."""
+    return {stream.id: stream.log_stream_name for stream in tx.find(LogStream, id=tuple(ids))}
+
+
+def beginning_with(prefix: str) -> Range:
+    """Make the filter for texts that begin so."""
+    return Range(prefix, prefix + LAST_CHARACTER)
+
+
+def _reader(tx: LogTx, span: Span, pattern: Pattern | None = None) -> Callable[[int], list[Event]]:
+    needles = tuple(needle.encode() for needle in pattern.needles) if pattern is not None else ()
+
+    def read(id_: int) -> list[Event]:
+        chunk = tx.chunk(id_)
+        if chunk is None:
+            return []
+        events = unpack(chunk, needles)
+        if events and not (events[0].position in span and events[-1].position in span):
+            events = [event for event in events if event.position in span]
+        return events if pattern is None else [event for event in events if pattern.matches(event.message)]
+
+    return read
