@@ -17,7 +17,8 @@ from wherry.model.errors import ValidationException
 
 def check(call: Call) -> None:
     """Raise ValidationException, in AWS's words, with every constraint of the model that a call violates."""
-    errors = list(_violations(call.params, _input_shape(call.service, call.operation), ""))
+    shape = _input_shape(call.service, call.operation)
+    errors = [] if shape is None else list(_violations(call.params, shape, ""))
     if errors:
         plural = "s" if len(errors) > 1 else ""
         raise ValidationException(f"{len(errors)} validation error{plural} detected: {'; '.join(errors)}")

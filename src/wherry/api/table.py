@@ -10,8 +10,10 @@ from wherry.api.context import Context
 from wherry.api.ec2.table import OPERATIONS as EC2
 from wherry.api.ecs.table import OPERATIONS as ECS
 from wherry.api.ecs.table import Operation, Refused
+from wherry.api.iam.table import OPERATIONS as IAM
 from wherry.api.logs.table import OPERATIONS as LOGS
 from wherry.api.secretsmanager.table import OPERATIONS as SECRETS_MANAGER
+from wherry.api.ssm.table import OPERATIONS as SSM
 from wherry.api.sts.table import OPERATIONS as STS
 from wherry.model.call import Call, Handler
 
@@ -19,8 +21,10 @@ TABLES: Mapping[str, Mapping[str, Operation | Refused]] = {
     "ecs": ECS,
     "ec2": EC2,
     "logs": LOGS,
+    "iam": IAM,
     "sts": STS,
     "secretsmanager": SECRETS_MANAGER,
+    "ssm": SSM,
 }
 """Service id, as botocore has it -> operation name -> what is done about it."""
 

@@ -22,6 +22,7 @@ Fields = Mapping[str, Mapping[str, Verdict]]
 NOUNS = {
     "ecs": "Amazon ECS",
     "ec2": "Amazon EC2",
+    "iam": "AWS IAM",
     "sts": "AWS STS",
     "logs": "Amazon CloudWatch Logs",
     "secretsmanager": "AWS Secrets Manager",

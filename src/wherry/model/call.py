@@ -9,11 +9,30 @@ import msgspec
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls: `arn` is what AWS would put into `registeredBy` and `createdBy`."""
+    """Who calls: `arn` is what AWS would put into `registeredBy` and `createdBy`, `user_id` its unique id.
+
+    For all but the account's root `identity_arn` and `identity_id` are the user or role whose policies decide, within
+    the session policies of temporary credentials.
+    """
 
     account_id: str
     arn: str
     access_key_id: str
+    user_id: str = ""
+    identity_arn: str = ""
+    identity_id: str = ""
+    session_policies: tuple[str, ...] = ()
+    session_policy_arns: tuple[str, ...] = ()
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether this is the account's root, who may do everything."""
+        return self.arn == f"arn:aws:iam::{self.account_id}:root"
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it calls with temporary credentials."""
+        return self.access_key_id.startswith("ASIA")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +48,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     principal: Principal
     region: str
     request_id: str
+    source_ip: str = ""
+    endpoint: str = ""
+    """The URL by which the caller has reached us: "http://localhost:4566"; empty if there was no HTTP."""
 
 
 Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]

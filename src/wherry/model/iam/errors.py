@@ -47,3 +47,13 @@ class ServiceNotSupportedException(ApiError):
 
 class ValidationError(ApiError):
     """A member of the request does not satisfy its constraints."""
+
+
+class AccessDenied(ApiError):
+    """Access is denied."""
+
+    status = 403
+
+
+class InvalidAuthorizationMessageException(ApiError):
+    """The message is no encoded authorization message."""
