@@ -9,6 +9,7 @@ from typing import Any
 from wherry.agent.link.base import UnreachableError
 from wherry.agent.runtime.base import Capacity
 from wherry.agent.spec import Struct
+from wherry.model.instance import EXECUTE_COMMAND
 
 POOL = "wherry.pool"
 ZONES = "wherry.availability-zones"
@@ -22,8 +23,10 @@ _CAPABILITIES = (
     f"{_ECS}task-cpu-mem-limit",
     f"{_ECS}container-health-check",
     f"{_ECS}container-ordering",
+    f"{_ECS}execute-command",
     f"{_ECS}full-sync",
     f"{_COM}privileged-container",
+    EXECUTE_COMMAND,
     *(f"{_COM}docker-remote-api.1.{minor}" for minor in range(17, 42)),
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from wherry.api.exec.sessions import Sessions
 from wherry.keyring import Keyring
 from wherry.model.arn import Scope
 from wherry.model.ids import Entropy
@@ -24,3 +25,4 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     entropy: Entropy
     keyring: Keyring
+    exec_sessions: Sessions = msgspec.field(default_factory=Sessions)

@@ -16,6 +16,8 @@ from msgspec import Meta
 
 PAYLOAD_SIZE = 1024
 """Octets that one stream message carries, as of the SSM agent: some clients read into buffers hardly larger."""
+BULK_SIZE = 16 * 1024
+"""The same where there is no terminal: ECS has no such sessions, and so no clients of old for them."""
 MAX_FRAME = 64 * 1024
 """The longest message that anybody has reason to send."""
 PATH = "/v1/data-channel/"

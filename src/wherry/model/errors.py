@@ -91,6 +91,10 @@ class ClusterContainsContainerInstancesException(ApiError):
     """The Cluster cannot be deleted while Container Instances are active or draining."""
 
 
+class TargetNotConnectedException(ApiError):
+    """The execute command failed due to an internal error. Try again later."""
+
+
 class PlatformUnknownException(ApiError):
     """The specified platform version doesn't exist."""
 

@@ -22,6 +22,10 @@ class Attribute(Value, frozen=True):
     value: str | None = None
 
 
+EXECUTE_COMMAND = "wherry.execute-command"
+"""The attribute of an instance whose agent executes commands for ECS Exec; a stock agent needs AWS for that."""
+
+
 class ContainerInstance(Entity, frozen=True):
     """A host. Key: `container_instance_arn`.
 

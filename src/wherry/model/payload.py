@@ -256,6 +256,25 @@ class TaskStopVerificationAck(Value, frozen=True):
     generated_at: int = 0
 
 
+class ExecuteCommandMessage(Value, frozen=True):
+    """A command to execute in a container. Wherry's own: stock agents pass over it.
+
+    The agent opens the data channel of the session with the token. `interactive` asks for a terminal.
+    """
+
+    message_id: str
+    session_id: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,96}\Z")]
+    token_value: str
+    task_arn: str
+    container_name: str
+    command: Annotated[tuple[str, ...], Meta(min_length=1)]
+    interactive: bool = True
+
+    def __repr__(self) -> str:
+        """Without the token and the command, in which people put secrets."""
+        return f"ExecuteCommandMessage({self.session_id}, {self.task_arn}, {self.container_name})"
+
+
 class CloseMessage(Value, frozen=True):
     """The control plane is about to close the connection."""
 
@@ -372,6 +391,7 @@ Message = (
     | TaskManifestMessage
     | TaskStopVerificationMessage
     | TaskStopVerificationAck
+    | ExecuteCommandMessage
     | CloseMessage
     | PublishHealthRequest
     | PublishMetricsRequest

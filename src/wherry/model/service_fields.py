@@ -46,9 +46,7 @@ _COMMON: Mapping[str, Verdict] = {
     ),
     "enableECSManagedTags": Honoured(),
     "propagateTags": Honoured(),
-    "enableExecuteCommand": Refused(
-        "Wherry does not have ECS Exec yet. Remove enableExecuteCommand or set it to false."
-    ),
+    "enableExecuteCommand": Honoured(note="For tasks that start from then on."),
     "serviceConnectConfiguration": Refused(
         "Wherry does not have Service Connect yet. Remove serviceConnectConfiguration or set enabled to false.",
         neutral=lambda value: not value.get("enabled"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn
 
+import anyio
 import msgspec
 import structlog
+from anyio import to_thread
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -26,7 +29,13 @@ from wherry.wire.trust import Trust, administrator, refuse_browsers
 Services = Mapping[str, Mapping[str, Handler]]
 """The handlers: service id as botocore names it, then operation name."""
 
+Authorize = Callable[[Call], Awaitable[None]]
+"""Decides whether a caller who is no administrator may make a call; raises `ApiError` if not."""
+
 MAX_BODY = 4 * 1024 * 1024
+LARGE_BODY = 64 * 1024
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 
 _log = structlog.get_logger(__name__)
 
@@ -91,8 +100,13 @@ class Gateway:
                 principal=principal,
                 region=self._region,
                 request_id=request_id,
+                source_ip=request.client,
+                endpoint=reached_by(request),
             )
-            result = await self._handler(service.id, name)(call)
+            handler = self._handler(service.id, name)
+            if not principal.is_administrator:
+                await self._authorize(call)
+            result = await handler(call)
             return serialize(operation, protocol, result, request_id)
         except ApiError as error:
             return fail(service, protocol, error, request_id)
@@ -120,6 +134,27 @@ class Gateway:
         if handler is None:
             raise NotImplementedException(f"Wherry does not implement {service}:{operation}.")
         return handler
+
+
+def reached_by(request: Request) -> str:
+    """Tell by which URL the caller has reached us, as far as it says so itself; empty if it does not."""
+    host = request.header("host") or ""
+    if not _HOST.fullmatch(host):
+        return ""
+    # Whoever ends TLS before us says so in this header; a caller who lies harms nobody else.
+    secure = (request.header("x-forwarded-proto") or "").lower() == "https"
+    return f"{'https' if secure else 'http'}://{host}"
+
+
+async def _parse(operation: Operation, protocol: Protocol, request: Request) -> dict[str, Any]:
+    """Parse a large body on a thread: other calls need not wait for that."""
+    if len(request.body) < LARGE_BODY:
+        return parse(operation, protocol, request)
+    return await to_thread.run_sync(parse, operation, protocol, request)
+
+
+async def _only_administrators(call: Call) -> NoReturn:
+    raise WireError("AccessDeniedException", f"User: {call.principal.arn} is not authorized.", status=403)
 
 
 def _internal(service: Service | None) -> ApiError:

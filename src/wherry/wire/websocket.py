@@ -11,31 +11,25 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wherry.model.call import Principal
 from wherry.model.errors import ApiError
-from wherry.wire import sigv4
 from wherry.wire.asgi import read_head
+from wherry.wire.authenticate import principal_of
 from wherry.wire.errors import WireError
-from wherry.wire.trust import Trust, administrator, refuse_browsers
+from wherry.wire.sigv4 import SignatureError
+from wherry.wire.trust import Trust, refuse_browsers
 
 SIGNING_NAME = "ecs"
 
 
-def admit(websocket: WebSocket, *, trust: Trust, region: str, account_id: str, now: float) -> Principal:
+async def admit(websocket: WebSocket, *, trust: Trust, region: str, account_id: str, now: float) -> Principal:
     """Tell who asks for the upgrade; raises `WireError` for browsers and for signatures that do not hold."""
     request = read_head(websocket.scope)
     refuse_browsers(request.headers, trust)
-    if not trust.verifies or trust.credentials is None:
-        return administrator(account_id, sigv4.scope_of(request)[0])
     try:
-        claim = sigv4.read(request)
-        secret = trust.credentials(claim.access_key_id)
-        sigv4.verify(request, claim, secret=secret, region=region, service=SIGNING_NAME, now=now)
-    except sigv4.SignatureError as error:
+        return await principal_of(
+            request, trust=trust, region=region, service=SIGNING_NAME, account_id=account_id, now=now
+        )
+    except SignatureError as error:
         raise WireError("AccessDeniedException", str(error), status=403) from error
-    return Principal(
-        account_id=account_id,
-        arn=secret.principal_arn if secret else "",
-        access_key_id=claim.access_key_id,
-    )
 
 
 async def refuse(websocket: WebSocket, error: ApiError) -> None:
@@ -81,6 +75,50 @@ class WebSocketChannel:
         if not isinstance(frame, dict):
             raise anyio.EndOfStream
         return frame
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._websocket.close()
+        except (WebSocketDisconnect, RuntimeError):
+            return  # The other side was faster.
+
+
+class WebSocketStream:
+    """Texts and octets of an accepted websocket; closing shows as anyio's `EndOfStream` and `ClosedResourceError`."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        """Take an accepted `websocket`."""
+        self._websocket = websocket
+        self._closed = False
+
+    async def send(self, frame: str | bytes) -> None:
+        """Send one frame; waits while the peer takes none."""
+        if self._closed:
+            raise anyio.ClosedResourceError
+        try:
+            if isinstance(frame, str):
+                await self._websocket.send_text(frame)
+            else:
+                await self._websocket.send_bytes(frame)
+        except (WebSocketDisconnect, RuntimeError) as error:
+            self._closed = True
+            raise anyio.ClosedResourceError from error
+
+    async def receive(self) -> str | bytes:
+        """Wait for the next frame."""
+        try:
+            message = await self._websocket.receive()
+        except RuntimeError as error:
+            raise anyio.EndOfStream from error
+        if message["type"] == "websocket.disconnect":
+            self._closed = True
+            raise anyio.EndOfStream
+        octets = message.get("bytes")
+        return octets if octets is not None else str(message.get("text", ""))
 
     async def aclose(self) -> None:
         """Close both directions."""

@@ -13,6 +13,7 @@ import structlog
 from wherry.agent.assignments import names_a_task
 from wherry.agent.backoff import fraction
 from wherry.agent.credentials import RoleType
+from wherry.agent.exec.executor import Executor
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import Channel
 from wherry.agent.link.session import Conversation
@@ -33,11 +34,20 @@ class AcsSession:
     """One conversation on ACS, speaking for one container instance."""
 
     def __init__(
-        self, channel: Channel, *, roster: Roster, journal: Journal, cluster: str, instance_arn: str, entropy: Entropy
+        self,
+        channel: Channel,
+        *,
+        roster: Roster,
+        executor: Executor,
+        journal: Journal,
+        cluster: str,
+        instance_arn: str,
+        entropy: Entropy,
     ) -> None:
         """Converse on `channel` as `instance_arn` of the cluster (an ARN too)."""
         self._channel = channel
         self._roster = roster
+        self._executor = executor
         self._journal = journal
         self._cluster = cluster
         self._instance_arn = instance_arn
@@ -80,6 +90,8 @@ class AcsSession:
                 await self._on_manifest(message)
             case payload.TaskStopVerificationAck():
                 self._on_verified(message)
+            case payload.ExecuteCommandMessage():
+                self._executor.begin(message)
             case payload.CloseMessage():
                 log.info("control_plane_closes", reason=message.message)
                 return False

@@ -64,8 +64,24 @@ class Channel(Protocol):
         ...
 
 
+class DataStream(Protocol):
+    """Carries the texts and octets of a data channel. Closed it raises as a `Channel` does."""
+
+    async def send(self, frame: str | bytes) -> None:
+        """Send one frame; waits while the other side takes none."""
+        ...
+
+    async def receive(self) -> str | bytes:
+        """Wait for the next frame."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close both directions; closing twice is fine."""
+        ...
+
+
 class ControlPlane(Protocol):
-    """One control plane. Both methods raise `UnreachableError` and `RefusedError`."""
+    """One control plane. Its methods raise `UnreachableError` and `RefusedError`."""
 
     async def call(
         self, operation: str, parameters: Mapping[str, Any], *, service: str = "ecs", signer: AccessKey | None = None
@@ -78,4 +94,8 @@ class ControlPlane(Protocol):
 
     async def connect(self, endpoint: str, query: Mapping[str, str]) -> Channel:
         """Open the websocket `ws` under an endpoint that DiscoverPollEndpoint named (http or https)."""
+        ...
+
+    async def open_data_channel(self, session_id: str) -> DataStream:
+        """Open the websocket of a session of ECS Exec, as its agent's side."""
         ...

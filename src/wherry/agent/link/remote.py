@@ -15,7 +15,8 @@ from botocore.credentials import Credentials
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from wherry.agent.link.base import AccessKey, Channel, RefusedError, UnreachableError
+from wherry.agent.link.base import AccessKey, Channel, DataStream, RefusedError, UnreachableError
+from wherry.model import datachannel
 
 TARGETS = {
     "ecs": "AmazonEC2ContainerServiceV20141113",
@@ -70,21 +71,33 @@ class RemoteControlPlane:
     async def connect(self, endpoint: str, query: Mapping[str, str]) -> Channel:
         """Open a websocket by a signed upgrade."""
         url = f"{endpoint.rstrip('/')}/ws?{urlencode(query, quote_via=quote)}"
+        return _WebSocketChannel(await self._dial(url, max_size=MAX_FRAME))
+
+    async def open_data_channel(self, session_id: str) -> DataStream:
+        """Open the websocket of a session by a signed upgrade.
+
+        A client that has stopped reading may hold the control plane up, answers to pings too: it is waited for.
+        """
+        url = f"{self._url.rstrip('/')}{datachannel.PATH}{quote(session_id)}?{datachannel.QUERY}"
+        dialled = self._dial(url, max_size=datachannel.MAX_FRAME, compression=None, ping_timeout=None)
+        return WebSocketStream(await dialled)
+
+    async def _dial(self, url: str, **options: Any) -> ClientConnection:
+        where = url.partition("?")[0]
         try:
             headers = self._sign("GET", url, {}, b"")
-            connection = await connect(
+            return await connect(
                 "ws" + url.removeprefix("http"),
                 additional_headers=headers,
                 open_timeout=HANDSHAKE_TIMEOUT,
-                max_size=MAX_FRAME,
                 proxy=None,
+                **options,
             )
         except InvalidStatus as error:
             response = error.response
-            raise _refusal(_object(bytes(response.body or b"")), response.status_code, where=endpoint) from error
+            raise _refusal(_object(bytes(response.body or b"")), response.status_code, where=where) from error
         except (InvalidHandshake, InvalidURI, ValueError, TimeoutError, OSError, EOFError) as error:
-            raise UnreachableError(f"{endpoint}: {error or type(error).__name__}") from error
-        return _WebSocketChannel(connection)
+            raise UnreachableError(f"{where}: {error or type(error).__name__}") from error
 
     def _sign(
         self,
@@ -102,6 +115,32 @@ class RemoteControlPlane:
             credentials = Credentials(signer.access_key_id, signer.secret_access_key, signer.session_token)
         SigV4Auth(credentials, service, self._region).add_auth(request)
         return {name: value for name, value in request.headers.items() if name != "Host"}
+
+
+class WebSocketStream:
+    """Texts and octets of a websocket. See `wherry.agent.link.base.DataStream`."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        """Take an open connection."""
+        self._connection = connection
+
+    async def send(self, frame: str | bytes) -> None:
+        """Send one frame."""
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as error:
+            raise anyio.ClosedResourceError from error
+
+    async def receive(self) -> str | bytes:
+        """Wait for the next frame."""
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as error:
+            raise anyio.EndOfStream from error
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        await self._connection.close()
 
 
 class _WebSocketChannel:

@@ -78,7 +78,7 @@ class Engine(aiodocker.Docker):
         patience: aiohttp.ClientTimeout = ORDINARY,
     ) -> Any:
         """Make one call and return its JSON. Raises `EngineError`, `RuntimeUnavailableError`."""
-        with _translated():
+        with translated():
             return await self._query_json(path, method, params=_params(params), data=body, timeout=patience)
 
     @asynccontextmanager
@@ -93,7 +93,7 @@ class Engine(aiodocker.Docker):
     ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Make one call whose answer is a stream of JSON objects; it ends with the engine's connection."""
         headers = {"Content-Type": content_type}
-        with _translated():
+        with translated():
             query = self._query(path, method, params=_params(params), data=body, headers=headers, timeout=UNBOUNDED)
             async with query as response:
                 try:
@@ -117,7 +117,7 @@ class Engine(aiodocker.Docker):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn the client library's errors into the runtime's."""
     try:
         yield

@@ -76,9 +76,6 @@ REFUSED: Mapping[str, Refused] = {
     "DescribeGatewayRoute": _GATEWAYS,
     "DescribeTaskSets": _TASK_SETS,
     "DisassociateGatewayFromCluster": _GATEWAYS,
-    "ExecuteCommand": Refused(
-        "ECS Exec is not part of Wherry yet. On the host, `docker exec` opens a shell in a container of the task."
-    ),
     "ListDaemonDeployments": _DAEMONS,
     "ListDaemonTaskDefinitions": _DAEMON_TASK_DEFINITIONS,
     "ListDaemons": _DAEMONS,

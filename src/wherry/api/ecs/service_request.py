@@ -84,6 +84,7 @@ _PLAIN = {
     "desiredCount": "desired_count",
     "healthCheckGracePeriodSeconds": "health_check_grace_period_seconds",
     "enableECSManagedTags": "enable_ecs_managed_tags",
+    "enableExecuteCommand": "enable_execute_command",
     "propagateTags": "propagate_tags",
 }
 

@@ -48,6 +48,7 @@ _COMPARED = (
     "network_configuration",
     "health_check_grace_period_seconds",
     "enable_ecs_managed_tags",
+    "enable_execute_command",
     "propagate_tags",
 )
 """What must agree for a second CreateService to be the same as the first."""

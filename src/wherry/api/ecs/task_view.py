@@ -6,8 +6,8 @@ from typing import Any
 
 from wherry.api.ecs import overrides, tags
 from wherry.model.base import Value
-from wherry.model.instance import ContainerInstance
-from wherry.model.task import Attachment, AttachmentStatus, Container, Task
+from wherry.model.instance import EXECUTE_COMMAND, ContainerInstance
+from wherry.model.task import Attachment, AttachmentStatus, Container, ContainerStatus, Task
 
 
 class Picture(Value, frozen=True):
@@ -35,7 +35,7 @@ def view(picture: Picture, *, include_tags: bool = False) -> dict[str, Any]:
         "attributes": [] if instance is None else [{"name": "ecs.cpu-architecture", "value": instance.architecture}],
         "cpu": str(task.cpu) if task.cpu else None,
         "memory": str(task.memory) if task.memory else None,
-        "containers": [_container(task, container) for container in task.containers],
+        "containers": [_container(task, container, instance) for container in task.containers],
         "attachments": [] if task.attachment is None else [_attachment(task.attachment)],
         "overrides": overrides.view(task),
         "inferenceAccelerators": [],
@@ -71,8 +71,9 @@ def _connectivity(task: Task, instance: ContainerInstance | None) -> str | None:
     return "CONNECTED" if task.is_stopped or (instance is not None and instance.agent_connected) else "DISCONNECTED"
 
 
-def _container(task: Task, container: Container) -> dict[str, Any]:
-    return {
+def _container(task: Task, container: Container, instance: ContainerInstance | None) -> dict[str, Any]:
+    agents = {"managedAgents": [_managed_agent(task, container, instance)]} if task.enable_execute_command else {}
+    return agents | {
         "containerArn": container.container_arn,
         "taskArn": task.task_arn,
         "name": container.name,
@@ -89,6 +90,16 @@ def _container(task: Task, container: Container) -> dict[str, Any]:
         "memory": container.memory,
         "memoryReservation": container.memory_reservation,
     }
+
+
+def _managed_agent(task: Task, container: Container, instance: ContainerInstance | None) -> dict[str, Any]:
+    """Say whether commands can be executed in the container: whenever it runs, for the agent of the host does it."""
+    name = "ExecuteCommandAgent"
+    if instance is not None and not any(attribute.name == EXECUTE_COMMAND for attribute in instance.attributes):
+        reason = f"{name} Initialization failed - the agent of the container instance does not execute commands."
+        return {"name": name, "lastStatus": ContainerStatus.STOPPED.value, "reason": reason}
+    started = task.started_at if container.last_status is not ContainerStatus.PENDING else None
+    return {"name": name, "lastStatus": container.last_status.value, "lastStartedAt": started}
 
 
 def _interfaces(attachment: Attachment | None) -> list[dict[str, str]]:
