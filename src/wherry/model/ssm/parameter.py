@@ -40,7 +40,7 @@ class ParameterState(Value, frozen=True):
 class Parameter(Entity, frozen=True):
     """A parameter. Key: `arn`, in which the name's leading slash is that of the ARN.
 
-    `parent` is the path that it lies in, "/" for one outside any hierarchy; `latest` its newest version; `labels` maps
+    `parent` is the path that it lies in, "" for one outside any hierarchy; `latest` its newest version; `labels` maps
     each label to the number of the version that has it.
     """
 
