@@ -28,7 +28,7 @@ from wherry.api.ec2 import defaults
 from wherry.api.exec import relay
 from wherry.api.tcs import session as tcs
 from wherry.app.start import StartError, claimed, prepare_directory
-from wherry.control import instances, reaper, scheduler, services
+from wherry.control import instances, logs, reaper, scheduler, services
 from wherry.keyring import KeyringError, open_keyring
 from wherry.model import datachannel
 from wherry.model.arn import Scope
@@ -69,7 +69,10 @@ async def run_control_plane(
             for make in CONTROLLERS:
                 controller = make(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
                 await group.start(controller.run)
-            await group.start(serve, application(ctx, _gateway(ctx, trust), trust), bound)
+            for controller in logs.controllers(ctx.logs, clock=ctx.clock, entropy=ctx.entropy):
+                await group.start(controller.run)
+            gateway = _gateway(ctx, trust)
+            await group.start(serve, application(ctx, gateway, trust), bound, gateway.end_streams)
             if settings.listens_for_tasks and trust.credentials is not None:
                 await group.start(_serve_tasks, ctx, trust)
             task_status.started(port)
@@ -87,7 +90,8 @@ async def _serve_tasks(
         task_status.started()
         return
     with closing(bound):
-        await serve(application(ctx, _gateway(ctx, strict), strict), bound, task_status=task_status)
+        gateway = _gateway(ctx, strict)
+        await serve(application(ctx, gateway, strict), bound, gateway.end_streams, task_status=task_status)
 
 
 def _gateway(ctx: Context, trust: Trust) -> Gateway:
@@ -193,7 +197,7 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
         raise StartError(str(error), "Without its keys nothing that is secret in the database can be read.") from error
     async with (
         Store.open(settings.resolved_database_url) as store,
-        LogStore.open(settings.resolved_logs_database_url) as logs,
+        LogStore.open(settings.resolved_logs_database_url) as log_store,
     ):
         vpc_cidr = settings.vpc_cidr
         if vpc_cidr is None and choose_vpc is not None and await store.read(defaults.vpc_cidr) is None:
@@ -209,7 +213,7 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
             raise StartError(str(error)) from error
         yield Context(
             store=store,
-            logs=logs,
+            logs=log_store,
             settings=settings,
             scope=scope,
             clock=time.time,

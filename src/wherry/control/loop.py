@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from math import inf
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import anyio
 import structlog
@@ -18,7 +18,8 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 from wherry.model.ids import Entropy
-from wherry.store import Conflict, Key, Store
+from wherry.store import Conflict, Key
+from wherry.store.transactions import Transactions
 
 K = TypeVar("K", bound=Hashable)
 
@@ -148,7 +149,7 @@ class Controller:
     def __init__(
         self,
         name: str,
-        store: Store,
+        store: Transactions[Any],
         kind: str,
         step: Step,
         sweep: Sweep,

@@ -85,10 +85,11 @@ class SqliteConnection:
 class SqliteDatabase:
     """A database file and its lock, or with no `path` a database in memory with one connection for everything."""
 
-    def __init__(self, path: Path | None, history: History, read_concurrency: int) -> None:
+    def __init__(self, path: Path | None, history: History, *, read_concurrency: int, shrinks: bool) -> None:
         self.dialect: sa.Dialect = sqlite.dialect(paramstyle="named")
         self.read_concurrency = read_concurrency
         self._path = path
+        self._shrinks = shrinks
         self._lock = None if path is None else _lock(path)
         self._connections: list[sqlite3.Connection] = []
         self._readers: SimpleQueue[SqliteConnection] = SimpleQueue()
@@ -151,6 +152,8 @@ class SqliteDatabase:
             cached_statements=512,
         )
         self._connections.append(connection)
+        if self._shrinks:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard only by a file that is empty yet
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode not in {"wal", "memory"}:
             raise StoreError(
@@ -161,16 +164,19 @@ class SqliteDatabase:
         return connection
 
 
-def open_sqlite(url: sa.URL, history: History = STATE, *, read_concurrency: int = 0) -> SqliteDatabase:
+def open_sqlite(
+    url: sa.URL, history: History = STATE, *, read_concurrency: int = 0, shrinks: bool = False
+) -> SqliteDatabase:
     """Open `sqlite:///relative`, `sqlite:////absolute`, or `sqlite://` for a database in memory.
 
     Raises `StoreError`. The file is made if it is missing, readable to its owner only. Reads run on the event loop,
-    or so many at once on threads if there is a `read_concurrency`.
+    or so many at once on threads if there is a `read_concurrency`. A file that `shrinks` can be told to give free room
+    back (`PRAGMA incremental_vacuum`).
     """
     if url.query:
         raise StoreError(f"SQLite takes no options: remove {', '.join(url.query)} from the URL.")
     path = Path(url.database).absolute() if url.database not in {None, "", ":memory:"} else None
-    return SqliteDatabase(path, history, read_concurrency)
+    return SqliteDatabase(path, history, read_concurrency=read_concurrency, shrinks=shrinks)
 
 
 def _migrate(connection: sqlite3.Connection, history: History) -> None:

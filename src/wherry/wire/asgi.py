@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import anyio
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from wherry.wire.message import Request, Response
@@ -46,7 +50,7 @@ async def read_request(scope: Scope, receive: Receive, max_body: int) -> Request
             chunks.append(chunk)
     if size > max_body:
         raise BodyTooLargeError(head)
-    return Request(method=head.method, path=head.path, query=head.query, headers=head.headers, body=b"".join(chunks))
+    return msgspec.structs.replace(head, body=b"".join(chunks))
 
 
 def read_head(scope: Scope) -> Request:
@@ -56,6 +60,7 @@ def read_head(scope: Scope) -> Request:
         path=_text(scope.get("raw_path") or scope["path"].encode()),
         query=_text(scope["query_string"]),
         headers=tuple((_text(name), _text(value)) for name, value in scope["headers"]),
+        client=(scope.get("client") or ("",))[0],
     )
 
 
@@ -64,8 +69,32 @@ def _text(raw: bytes) -> str:
 
 
 async def send_response(send: Send, response: Response, *, head_only: bool) -> None:
-    """Send `response`, without its body if the request was HEAD."""
-    headers = [(name.encode(), value.encode()) for name, value in response.headers]
+    """Send `response`, which is no stream, without its body if the request was HEAD."""
+    headers = _encoded(response)
     headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head_only else response.body})
+
+
+async def send_stream(
+    receive: Receive, send: Send, response: Response, stream: AsyncIterator[bytes], *, until: anyio.CancelScope
+) -> None:
+    """Send `response` and what its stream yields, until that ends, the scope is cancelled or the client leaves."""
+    await send({"type": "http.response.start", "status": response.status, "headers": _encoded(response)})
+    with until:
+        async with anyio.create_task_group() as group:
+
+            async def leave_with_the_client() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                group.cancel_scope.cancel()
+
+            group.start_soon(leave_with_the_client)
+            async for frame in stream:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            group.cancel_scope.cancel()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _encoded(response: Response) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in response.headers]

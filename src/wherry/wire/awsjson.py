@@ -17,6 +17,9 @@ from wherry.wire.shapes import MAX_DEPTH, refuse_deep, to_params, type_sentence
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """How JSON writes the one character that no environment, file name or database column can hold."""
 
+_TAKES_ANY_TEXT = frozenset({("logs", "PutLogEvents")})
+"""Operations that take the output of programs, in which anything may be; they check their other texts themselves."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,7 +34,7 @@ def parse(operation: Operation, request: Request) -> dict[str, Any]:
     try:
         params = to_params(msgspec.json.decode(body, type=operation.input_type))
         _refuse_ambiguous(body)
-        if _NUL.search(body):
+        if (operation.service.id, operation.name) not in _TAKES_ANY_TEXT and _NUL.search(body):
             raise SerializationException("A text has a NUL character in it, which no field takes. Remove it.")
     except msgspec.ValidationError as error:
         raise SerializationException(type_sentence(error)) from error

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from wherry.model.call import Call, Handler, Principal
 from wherry.model.errors import ApiError, NotImplementedException, RequestEntityTooLargeException, ServerException
-from wherry.wire.asgi import BodyTooLargeError, ClientGoneError, read_request, send_response
+from wherry.wire.asgi import BodyTooLargeError, ClientGoneError, read_request, send_response, send_stream
 from wherry.wire.authenticate import authenticate
 from wherry.wire.errors import WireError
 from wherry.wire.identify import identify, spoken_protocol
@@ -63,6 +63,7 @@ class Gateway:
         self._clock = clock
         self._entropy = entropy
         self._max_body = max_body
+        self._streams: set[anyio.CancelScope] = set()
 
     def routes(self) -> list[Route]:
         """The routes for a starlette application."""
@@ -80,7 +81,20 @@ class Gateway:
             return
         else:
             response = await self.answer(request)
-        await send_response(send, response, head_only=scope["method"] == "HEAD")
+        if response.stream is None:
+            await send_response(send, response, head_only=scope["method"] == "HEAD")
+            return
+        streaming = anyio.CancelScope()
+        self._streams.add(streaming)
+        try:
+            await send_stream(receive, send, response, response.stream, until=streaming)
+        finally:
+            self._streams.discard(streaming)
+
+    def end_streams(self) -> None:
+        """End all answers that go on, so that nobody need wait for them."""
+        for streaming in self._streams:
+            streaming.cancel()
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, whatever happens: errors become answers, unexpected ones are logged here, once."""
@@ -96,7 +110,7 @@ class Gateway:
             call = Call(
                 service=service.id,
                 operation=name,
-                params=parse(operation, protocol, request),
+                params=await _parse(operation, protocol, request),
                 principal=principal,
                 region=self._region,
                 request_id=request_id,
@@ -155,6 +169,13 @@ async def _parse(operation: Operation, protocol: Protocol, request: Request) -> 
 
 async def _only_administrators(call: Call) -> NoReturn:
     raise WireError("AccessDeniedException", f"User: {call.principal.arn} is not authorized.", status=403)
+
+
+async def _parse(operation: Operation, protocol: Protocol, request: Request) -> dict[str, Any]:
+    """Parse a large body on a thread: other calls need not wait for that."""
+    if len(request.body) < LARGE_BODY:
+        return parse(operation, protocol, request)
+    return await to_thread.run_sync(parse, operation, protocol, request)
 
 
 def _internal(service: Service | None) -> ApiError:

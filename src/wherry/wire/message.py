@@ -1,8 +1,8 @@
-"""What comes in and goes out: one HTTP message each, whole and frozen."""
+"""What comes in and goes out: one HTTP message each, frozen, and whole unless it is a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -14,7 +14,7 @@ Protocol = Literal["json", "query", "ec2"]
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """An HTTP request as it was on the wire: `path` and `query` still percent-encoded, header names in lower case.
 
-    Texts are UTF-8 with surrogate escapes for what is not, so that a signature sees the bytes that were sent.
+    `client` is the address that it came from. Texts are UTF-8 with surrogate escapes for what is not, so that a signature sees the bytes that were sent.
     """
 
     method: str
@@ -22,6 +22,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     query: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    client: str = ""
 
     def __repr__(self) -> str:
         """Without headers and body: they hold secrets, and tracebacks show variables."""
@@ -45,8 +46,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP answer."""
+    """An HTTP answer. One that goes on has a `stream`, which follows the body."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    stream: AsyncIterator[bytes] | None = None

@@ -95,6 +95,13 @@ class Operation:
         self.output_type: type[msgspec.Struct] = service.output_types.root(model.output_shape)
         self.check = compile_check(model.input_shape, service.missing)
         self.unsigned_payload = bool(model.unsigned_payload)
+        self.event_stream: str | None = _event_stream(model.output_shape)
+        """The member of the output that is a stream of events, if there is one."""
+
+    @cached_property
+    def event_type(self) -> type[msgspec.Struct]:
+        """The type of one event of the stream: a structure with exactly one of its members."""
+        return self.service.output_types.root(self.output_shape.members[self.event_stream])
 
     @cached_property
     def reader(self) -> Reader:
@@ -105,6 +112,11 @@ class Operation:
     def writer(self) -> Writer | None:
         """Writes the operation's result as XML; `None` when it has none."""
         return compile_writer(self.output_shape) if self.output_shape is not None else None
+
+
+def _event_stream(output_shape: Any) -> str | None:
+    members = output_shape.members if output_shape is not None else {}
+    return next((name for name, shape in members.items() if shape.serialization.get("eventstream")), None)
 
 
 class Target(msgspec.Struct, frozen=True):

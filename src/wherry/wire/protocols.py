@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from wherry.model.errors import ApiError
-from wherry.wire import awsjson, awsquery
+from wherry.wire import awsjson, awsquery, eventstream
 from wherry.wire.message import Protocol, Request, Response
 from wherry.wire.models import Operation, Service
 
@@ -29,6 +29,8 @@ def parse(operation: Operation, protocol: Protocol, request: Request) -> dict[st
 
 def serialize(operation: Operation, protocol: Protocol, result: Mapping[str, Any], request_id: str) -> Response:
     """The answer that carries `result`; raises `msgspec.ValidationError` if it is not of the output shape."""
+    if operation.event_stream is not None:
+        return eventstream.serialize(operation, result, request_id)
     value = msgspec.convert(result, operation.output_type)
     match protocol:
         case "json":

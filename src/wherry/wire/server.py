@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -57,9 +57,16 @@ def listen(host: str, port: int, *, before_it_exists: bool = False) -> socket.so
 
 
 async def serve(
-    app: ASGIApp, bound: socket.socket, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    app: ASGIApp,
+    bound: socket.socket,
+    before_exit: Callable[[], None] = lambda: None,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` on the bound socket until cancelled; open requests get a few seconds to finish."""
+    """Serve `app` on the bound socket until cancelled; open requests get a few seconds to finish.
+
+    `before_exit` ends what would not finish by itself.
+    """
     server = _Server(
         uvicorn.Config(
             app,
@@ -91,4 +98,5 @@ async def serve(
             task_status.started()
             await anyio.sleep_forever()
         finally:
+            before_exit()
             server.should_exit = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wherry.api.ecs.table import Operation, Refused
-from wherry.api.logs import events, groups, streams, tags
+from wherry.api.logs import events, groups, streams, tags, tail
 
 OPERATIONS: Mapping[str, Operation | Refused] = {
     "CreateLogGroup": groups.create_log_group,
@@ -22,6 +22,7 @@ OPERATIONS: Mapping[str, Operation | Refused] = {
     "PutLogEvents": events.put_log_events,
     "PutLogGroupDeletionProtection": groups.put_log_group_deletion_protection,
     "PutRetentionPolicy": groups.put_retention_policy,
+    "StartLiveTail": tail.start_live_tail,
     "TagLogGroup": tags.tag_log_group,
     "TagResource": tags.tag_resource,
     "UntagLogGroup": tags.untag_log_group,

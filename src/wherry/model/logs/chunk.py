@@ -17,7 +17,11 @@ import msgspec
 
 FULL_EVENTS = 4096
 FULL_BYTES = 512 * 1024
-"""A chunk with so many events, or so many bytes of messages, is not packed with others any more."""
+"""Chunks are packed together to hold so many events, or so many bytes of messages."""
+
+GOOD_EVENTS = FULL_EVENTS // 4
+GOOD_BYTES = FULL_BYTES // 4
+"""One that holds so much is good as it is."""
 
 MAX_SPAN_MS = 24 * 3600 * 1000
 """No chunk spans more time: AWS limits batches so, and packing keeps to it."""
@@ -105,9 +109,9 @@ def unpack(chunk: Chunk, needles: Iterable[bytes] = ()) -> list[Event]:
     return list(map(_event, zip(*columns, strict=True)))
 
 
-def is_full(chunk: Chunk) -> bool:
-    """Say whether it is not worth while to pack more into it."""
-    return chunk.events >= FULL_EVENTS or chunk.size >= FULL_BYTES
+def is_good(chunk: Chunk) -> bool:
+    """Say whether it is not worth while to pack it again, with others."""
+    return chunk.events >= GOOD_EVENTS or chunk.size >= GOOD_BYTES
 
 
 def repack(chunks: Iterable[Chunk]) -> list[Chunk]:

@@ -32,7 +32,7 @@ _SQL = {
     "of_group_backward": _SOURCES.format(whose="log_group_id", order="last_timestamp DESC"),
     "news": """
         SELECT id, log_stream_id FROM log_chunks
-        WHERE log_group_id = :log_group_id AND last_sequence > :sequence ORDER BY last_sequence
+        WHERE log_group_id = :log_group_id AND last_sequence > :sequence ORDER BY last_sequence DESC LIMIT :at_most
     """,
     "levels": """
         SELECT level, count(*) FROM log_chunks WHERE log_stream_id = :log_stream_id AND level < :full GROUP BY level
@@ -41,6 +41,7 @@ _SQL = {
         SELECT id FROM log_chunks WHERE log_stream_id = :log_stream_id AND level = :level
         ORDER BY first_timestamp LIMIT :at_most
     """,
+    "to_pack": "SELECT log_stream_id FROM log_chunks WHERE level < :full GROUP BY log_stream_id HAVING count(*) > 1",
     "expired": """
         SELECT id, size FROM log_chunks WHERE log_group_id = :whose AND last_timestamp < :before
         ORDER BY last_timestamp LIMIT :at_most
@@ -60,8 +61,10 @@ class LogStatements:
     """The statements of one dialect: those over entities, and by their names those over everything else."""
 
     def __init__(self, dialect: sa.Dialect) -> None:
+        # PostgreSQL sees to its free room by itself.
+        sql = _SQL | {"shrink": "PRAGMA incremental_vacuum(2000)" if dialect.name == "sqlite" else "SELECT 1"}
         self.entities = Statements(SCHEMA, dialect)
-        self._compiled = {name: str(sa.text(sql).compile(dialect=dialect)) for name, sql in _SQL.items()}
+        self._compiled = {name: str(sa.text(sql).compile(dialect=dialect)) for name, sql in sql.items()}
 
     def __getitem__(self, name: str) -> str:
         return self._compiled[name]

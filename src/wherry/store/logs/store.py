@@ -60,7 +60,7 @@ class LogStore(Transactions[LogTx]):
 
 def _opener(url: sa.URL) -> Callable[..., Database]:
     if url.get_backend_name() == "sqlite":
-        return partial(open_sqlite, read_concurrency=READERS)
+        return partial(open_sqlite, read_concurrency=READERS, shrinks=True)
     from wherry.store.postgres import open_postgres  # noqa: PLC0415 - SQLite need not wait for psycopg to load
 
     return open_postgres

@@ -39,7 +39,7 @@ class LogTx(Tx):
         """Add a chunk, whose sequence numbers count from 0, as what came in last; return the stream as it is now."""
         last_sequence = self._count(_EVENTS, chunk.events)
         placed = chunks.renumbered(chunk, last_sequence - chunk.events + 1)
-        self._insert(stream.log_group_id, stream.id, placed, level=FULL if chunks.is_full(chunk) else 0)
+        self._insert(stream.log_group_id, stream.id, placed, level=FULL if chunks.is_good(chunk) else 0)
         self._count(_stored(stream.log_group_id), chunk.size)
         self.ring(("log-stream", str(stream.id)), ("log-news", str(stream.log_group_id)))
         first, last = stream.first_event_timestamp, stream.last_event_timestamp
@@ -72,9 +72,10 @@ class LogTx(Tx):
         """Tell the sequence number of the event that came in last."""
         return self._counter(_EVENTS)
 
-    def news(self, log_group_id: int, sequence: int) -> list[tuple[int, Chunk]]:
-        """Read the chunks of a group that have events later than `sequence`, each after the id of its stream."""
-        rows = self._execute(self._sql["news"], {"log_group_id": log_group_id, "sequence": sequence}).fetchall()
+    def news(self, log_group_id: int, sequence: int, *, at_most: int) -> list[tuple[int, Chunk]]:
+        """Read the latest chunks of a group with events after `sequence`, each behind the id of its stream."""
+        where = {"log_group_id": log_group_id, "sequence": sequence, "at_most": at_most}
+        rows = self._execute(self._sql["news"], where).fetchall()
         found = ((log_stream_id, self.chunk(id_)) for id_, log_stream_id in rows)
         return [(log_stream_id, chunk) for log_stream_id, chunk in found if chunk is not None]
 
@@ -94,7 +95,7 @@ class LogTx(Tx):
         for id_ in ids:
             self._delete(id_)
         for chunk in packed:
-            self._insert(stream.log_group_id, stream.id, chunk, level=FULL if chunks.is_full(chunk) else level)
+            self._insert(stream.log_group_id, stream.id, chunk, level=FULL if chunks.is_good(chunk) else level)
 
     def expire(self, group: LogGroup, before: int, *, at_most: int) -> int:
         """Remove chunks whose events are all earlier than `before` (milliseconds), and tell how many there were."""
@@ -110,6 +111,14 @@ class LogTx(Tx):
         if removed == 0:
             self._execute(self._sql["forget"], {"name": _stored(log_group_id)})
         return removed
+
+    def streams_to_pack(self) -> list[int]:
+        """Find the ids of the streams that have chunks which may be packed together."""
+        return [id_ for (id_,) in self._execute(self._sql["to_pack"], {"full": FULL}).fetchall()]
+
+    def shrink(self) -> None:
+        """Give some of the room that is free in the database's file back to the disk."""
+        self._execute(self._sql["shrink"]).fetchall()
 
     def stored_bytes(self, log_group_id: int) -> int:
         """Tell how large a group's events are, as AWS counts: messages in UTF-8 and 26 bytes each."""
@@ -139,6 +148,7 @@ class LogTx(Tx):
         for id_, _ in rows:
             self._delete(id_)
         if rows:
+            self.shrink()
             self._count(_stored(log_group_id), -sum(size for _, size in rows))
         return len(rows)
 
