@@ -25,6 +25,9 @@ _STATEMENTS = (
     "DROP TABLE secret_versions",
     "DROP TABLE parameters",
     "DROP TABLE parameter_versions",
+    "DROP TABLE ecr_repositories",
+    "DROP TABLE ecr_images",
+    "DROP TABLE ecr_image_tags",
     "UPDATE alembic_version SET version_num = '0001'",
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 from wherry.model.account import AccountSetting, IdempotencyToken, Meta
 from wherry.model.arn import FARGATE_POOL
 from wherry.model.cluster import Cluster
+from wherry.model.ecr.repository import Image, ImageTag, Repository
 from wherry.model.iam.identity import AccessKey, Attachment, Group, InstanceProfile, Membership, Role, User
 from wherry.model.iam.managed import ManagedPolicy
 from wherry.model.instance import ContainerInstance
@@ -232,6 +233,21 @@ TABLES: tuple[Table[Any], ...] = (
         key="key",
         columns=(text("parameter_arn"), integer("number")),
         indexes=(("parameter_arn", "number"),),
+    ),
+    Table(name="ecr_repositories", type=Repository, key="repository_name"),
+    Table(
+        name="ecr_images",
+        type=Image,
+        key="key",
+        columns=(text("repository_name"), text("image_digest")),
+        indexes=(("repository_name", "image_digest"),),
+    ),
+    Table(
+        name="ecr_image_tags",
+        type=ImageTag,
+        key="key",
+        columns=(text("repository_name"), text("tag"), text("image_digest")),
+        indexes=(("repository_name", "tag"), ("repository_name", "image_digest")),
     ),
     Table(name="meta", type=Meta, key="name"),
     Table(

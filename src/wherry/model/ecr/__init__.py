@@ -1,0 +1,1 @@
+"""Images: repositories, what is in them, and how they are named. Pure."""
