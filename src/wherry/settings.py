@@ -10,6 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from wherry.model import host_rules
+from wherry.model.host_rules import HostRules
+
 PREFIX = "WHERRY_"
 TASKS_ADDRESS = "169.254.170.2"
 """Where a task finds what its host serves: an address of the host's loopback interface, which the agent puts there."""
@@ -121,6 +124,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timing: Timing = Timing()
 
     @property
+    host_paths: str = ""
+    """Paths of the host, separated by commas, at and below which tasks on EC2 capacity may mount; none by default.
+    Trust whoever may run such tasks with all that is there."""
+    host_privileged: bool = False
+    """Whether tasks on EC2 capacity may be privileged, or lift their confinement by dockerSecurityOptions."""
+    host_namespaces: bool = False
+    """Whether tasks on EC2 capacity may be in the host's namespaces: networkMode, pidMode and ipcMode host."""
+    host_devices: str = ""
+    """Devices of the host, separated by commas, that tasks on EC2 capacity may use: `/dev/fuse,/dev/snd`."""
+    host_capabilities: str = ""
+    """Linux capabilities, separated by commas, that tasks on EC2 capacity may add, such as `NET_ADMIN`; or `ALL`."""
+    host_users: Annotated[str, Meta(pattern="^(administrator|everybody)$")] = "administrator"
+    """Who may register task definitions that use what the host rules allow: the account's `administrator`, or
+    `everybody` whose policies allow RegisterTaskDefinition."""
     def resolved_database_url(self) -> str:
         """The database: the one named, or SQLite in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir / 'wherry.db'}"
@@ -159,6 +176,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.advertise_url is not None:
             return self.advertise_url.rstrip("/")
         host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104 - read, not bound
+    @property
+    def host_rules(self) -> HostRules:
+        """What tasks may take of the hosts; raises `SettingsError`."""
+        try:
+            return host_rules.read(
+                paths=self.host_paths,
+                privileged=self.host_privileged,
+                namespaces=self.host_namespaces,
+                devices=self.host_devices,
+                capabilities=self.host_capabilities,
+            )
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def __repr__(self) -> str:

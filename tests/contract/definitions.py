@@ -25,7 +25,7 @@ from wherry.agent.runner import Surroundings
 from wherry.agent.runtime.base import PullBehavior
 from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
 from wherry.agent.runtime.engine import engine_url
-from wherry.api.acs.payload import payload_task
+from wherry.api.acs.payload import Terms, payload_task
 from wherry.api.ecs import overrides
 from wherry.model.birth import new_task
 from wherry.model.network import NetworkInterface, Subnet
@@ -84,8 +84,7 @@ def payload(
         definition=definition,
         interface=_interface(next(_numbers), task.task_arn),
         subnet=subnet,
-        region=SCOPE.region,
-        stop_timeout=2,
+        terms=Terms(region=SCOPE.region, stop_timeout=2),
     )
 
 

@@ -12,6 +12,7 @@ from tests.contract.runtime_lab import docker_container, docker_lab, task
 from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.spec import Mount, SharedVolume, TaskVolume, Volume
 from wherry.model.filesystems import FileSystem
+from wherry.model.host_rules import HostRules
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 
@@ -28,8 +29,10 @@ async def bench(tmp_path):
     (shared / "app" / "greeting").write_text("from the file system\n")
     (shared / "way-out").symlink_to("/etc")
     systems = {"fs-12345678": FileSystem(path=str(shared)), "fsap-12345678": FileSystem(path=str(shared / "app"))}
-    async with a_bench(tmp_path, file_systems=systems) as opened, opened.agent():
-        yield opened
+    async with a_bench(tmp_path, file_systems=systems, host_paths=(str(tmp_path),)) as opened:
+        opened.options["host_rules"] = HostRules(paths=(str(tmp_path),))
+        async with opened.agent():
+            yield opened
 
 
 def mount(volume: str, path: str, **members: Any) -> dict[str, Any]:

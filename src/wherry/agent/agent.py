@@ -37,6 +37,7 @@ from wherry.agent.runner import Surroundings
 from wherry.agent.runtime.base import Capacity, PullBehavior, Runtime, RuntimeUnavailableError
 from wherry.agent.spec import ContainerSpec, Struct, TaskSpec
 from wherry.model.arn import FARGATE_POOL, cluster_name_of
+from wherry.model.host_rules import NOTHING, HostRules
 from wherry.model.ids import Entropy
 
 log = structlog.get_logger()
@@ -57,6 +58,7 @@ class AgentOptions(Struct, frozen=True):
     telemetry: float = 20
     sweep: float = 30
     cleanup_wait: float = 0
+    host_rules: HostRules = NOTHING
     log_room: int = 1024**3
 
 
@@ -231,7 +233,7 @@ async def run_agent(
         around = msgspec.structs.replace(around, environment=partial(_told_of_endpoints, endpoints.tokens))
     if endpoints is not None and spool is not None:
         around = msgspec.structs.replace(around, relay=_relay(around, endpoints.tokens, spool, room=options.log_room))
-    roster = Roster(around, stop_timeout=options.stop_timeout)
+    roster = Roster(around, stop_timeout=options.stop_timeout, host_rules=options.host_rules)
     executor = Executor(around, roster)
     links = _Links(around, roster, executor, options)
     keep = partial(keep_open, entropy=entropy)

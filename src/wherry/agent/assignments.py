@@ -14,17 +14,19 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from wherry.agent import volumes
+from wherry.agent import demands, volumes
 from wherry.agent.dependencies import unresolvable
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.spec import (
     Condition,
     ContainerSpec,
     Dependency,
+    Device,
     Eni,
     HealthCheck,
     LogConfiguration,
     PortMapping,
+    RestartPolicy,
     Secret,
     SecretTarget,
     TaskSpec,
@@ -32,7 +34,16 @@ from wherry.agent.spec import (
     Ulimit,
 )
 from wherry.model import secret_reference
-from wherry.model.payload import Long, PayloadContainer, PayloadEni, PayloadSecret, PayloadTask, RoleCredentials
+from wherry.model.host_rules import NOTHING, HostRules
+from wherry.model.payload import (
+    Long,
+    PayloadContainer,
+    PayloadEni,
+    PayloadRestartPolicy,
+    PayloadSecret,
+    PayloadTask,
+    RoleCredentials,
+)
 from wherry.model.task import DesiredStatus
 
 _MIB = 1024 * 1024
@@ -69,6 +80,7 @@ class _Config(_Docker, frozen=True):
     labels: dict[str, str] | None = None
     open_stdin: bool | None = None
     tty: bool | None = None
+    network_disabled: bool | None = None
     healthcheck: _Healthcheck | None = None
 
 
@@ -81,6 +93,12 @@ class _Ulimit(_Docker, frozen=True):
 class _LogConfig(_Docker, frozen=True):
     type: str
     config: dict[str, str] | None = None
+
+
+class _Device(_Docker, frozen=True):
+    path_on_host: str
+    path_in_container: str
+    cgroup_permissions: str = "rwm"
 
 
 class _HostConfig(_Docker, frozen=True):
@@ -99,6 +117,7 @@ class _HostConfig(_Docker, frozen=True):
     sysctls: dict[str, str] | None = None
     cap_add: tuple[str, ...] | None = None
     cap_drop: tuple[str, ...] | None = None
+    devices: tuple[_Device, ...] | None = None
     tmpfs: dict[str, str] | None = None
     log_config: _LogConfig | None = None
 
@@ -109,10 +128,11 @@ class _Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: tuple[str, ...] | None = None
 
 
-def take_on(task: PayloadTask, *, stop_timeout: float) -> Assignment:
+def take_on(task: PayloadTask, *, stop_timeout: float, host_rules: HostRules = NOTHING) -> Assignment:
     """Make an assignment of a task that is new here; `stop_timeout` in seconds holds where a container names none.
 
-    One that cannot be understood, or whose dependencies cannot be resolved, has a fault from the beginning.
+    One that cannot be understood, whose dependencies cannot be resolved, or which asks for what `host_rules` do not
+    allow, has a fault from the beginning.
     """
     desired = desired_status(task)
     try:
@@ -120,7 +140,8 @@ def take_on(task: PayloadTask, *, stop_timeout: float) -> Assignment:
     except MalformedTaskError as error:
         fault = Fault(name="UnrecognizedTaskError", message=f"Error loading task - {error}")
         return Assignment(spec=_frame(task), desired=DesiredStatus.STOPPED, fault=fault)
-    return Assignment(spec=spec, desired=desired, fault=unresolvable(spec), adopted=task.started)
+    refusal = None if task.started else demands.refused(spec, host_rules)
+    return Assignment(spec=spec, desired=desired, fault=refusal or unresolvable(spec), adopted=task.started)
 
 
 def names_a_task(arn: str) -> bool:
@@ -167,6 +188,8 @@ def _frame(task: PayloadTask) -> TaskSpec:
         version=task.version,
         containers=(),
         network_mode=task.network_mode or "bridge",
+        pid_mode=task.pid_mode,
+        ipc_mode=task.ipc_mode,
         eni=_eni(interfaces[0]) if interfaces else None,
         cpu=task.cpu or None,
         memory_mib=task.memory or None,
@@ -239,7 +262,12 @@ def _container(container: PayloadContainer, *, stop_timeout: float) -> Container
         start_timeout=container.start_timeout,
         stop_timeout=container.stop_timeout if container.stop_timeout is not None else stop_timeout,
         ports=tuple(
-            PortMapping(container_port=port.container_port, host_port=port.host_port, protocol=port.protocol)
+            PortMapping(
+                container_port=port.container_port,
+                host_port=port.host_port,
+                protocol=port.protocol,
+                container_port_range=port.container_port_range,
+            )
             for port in container.port_mappings
         ),
         labels=config.labels or {},
@@ -253,6 +281,12 @@ def _container(container: PayloadContainer, *, stop_timeout: float) -> Container
         tmpfs=tuple(_tmpfs(path, options, where) for path, options in (host.tmpfs or {}).items()),
         cap_add=host.cap_add or (),
         cap_drop=host.cap_drop or (),
+        network_disabled=bool(config.network_disabled),
+        devices=tuple(
+            Device(host_path=d.path_on_host, container_path=d.path_in_container, permissions=d.cgroup_permissions)
+            for d in host.devices or ()
+        ),
+        restart_policy=_restart_policy(container.restart_policy),
         sysctls=host.sysctls or {},
         dns_servers=host.dns or (),
         dns_search=host.dns_search or (),
@@ -272,6 +306,14 @@ def _docker(text: str, shape: type[T], where: str) -> T:
         raise MalformedTaskError(f"{where}: {what}") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedTaskError(f"{where} is not JSON: {error}") from error
+
+
+def _restart_policy(policy: PayloadRestartPolicy | None) -> RestartPolicy | None:
+    if policy is None or not policy.enabled:
+        return None
+    return RestartPolicy(
+        ignored_exit_codes=policy.ignored_exit_codes, attempt_period=float(policy.restart_attempt_period)
+    )
 
 
 def _condition(text: str, where: str) -> Condition:

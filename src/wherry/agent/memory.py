@@ -30,7 +30,11 @@ class End(Struct, frozen=True):
 
 
 class ContainerMemory(Struct, frozen=True):
-    """Facts of one container; times in epoch seconds. A fact is written once and stays."""
+    """Facts of one container; times in epoch seconds. A fact is written once and stays.
+
+    But a container with a restartPolicy is started more than once: `restarts` counts, `last_started_at` is the latest,
+    and `restart_fault` says why it could not be started once more.
+    """
 
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
@@ -38,6 +42,9 @@ class ContainerMemory(Struct, frozen=True):
     image_digest: str | None = None
     runtime_id: str | None = None
     started_at: float | None = None
+    last_started_at: float | None = None
+    restarts: int = 0
+    restart_fault: Fault | None = None
     end: End | None = None
     fault: Fault | None = None
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from msgspec.structs import replace
 
+from wherry.agent import restarts
 from wherry.agent.memory import Assignment, ContainerMemory, End, Fault
 from wherry.agent.runtime.base import ContainerState, Health, Observed
 from wherry.agent.spec import ContainerSpec, Struct
@@ -30,7 +31,10 @@ class Phase(IntEnum):
 
 
 class ContainerView(Struct, frozen=True):
-    """A container as it is now. `present` tells that the engine still has it, running or not."""
+    """A container as it is now. `present` tells that the engine still has it, running or not.
+
+    `restarting` tells that it has exited and is to be started again: to all others it is RUNNING meanwhile.
+    """
 
     spec: ContainerSpec
     phase: Phase
@@ -38,6 +42,7 @@ class ContainerView(Struct, frozen=True):
     health: Health = Health.UNKNOWN
     health_since: float | None = None
     present: bool = False
+    restarting: bool = False
 
     @property
     def name(self) -> str:
@@ -99,7 +104,9 @@ def learn(
     for spec in assignment.spec.containers:
         before = assignment.memory(spec.name)
         if (one := seen.get(spec.name)) is not None:
-            containers[spec.name] = _learn_present(before, one, busy=spec.name in busy)
+            containers[spec.name] = _learn_present(
+                before, one, spec, busy=spec.name in busy, stopping=assignment.stopping
+            )
         elif (before.runtime_id or assignment.adopted) and spec.name not in busy and assignment.told.stopped_at is None:
             again = spec.name in unstarted and not assignment.stopping
             absent = replace(before, runtime_id=None) if again else _learn_absent(before, stopping=assignment.stopping)
@@ -107,13 +114,23 @@ def learn(
     return assignment if containers == assignment.containers else replace(assignment, containers=containers)
 
 
-def _learn_present(memory: ContainerMemory, observed: Observed, *, busy: bool) -> ContainerMemory:
+def _learn_present(
+    memory: ContainerMemory, observed: Observed, spec: ContainerSpec, *, busy: bool, stopping: bool
+) -> ContainerMemory:
     end, fault = memory.end, memory.fault
-    if observed.state is ContainerState.EXITED and end is None:
+    # One that is being started again may be seen as it was before.
+    lingers = spec.restart_policy is not None and busy
+    restarts_due = lingers or restarts.due(spec, observed, memory, stopping=stopping)
+    if observed.state is ContainerState.EXITED and end is None and not restarts_due:
         reason = OUT_OF_MEMORY if observed.oom_killed else None
+        if memory.restart_fault is not None:
+            reason = memory.restart_fault.reason
         end = End(code=observed.exit_code, at=observed.finished_at, reason=reason)
     if observed.state is ContainerState.CREATED and observed.error and fault is None and not busy:
         fault = Fault(name="CannotStartContainerError", message=observed.error)
+    if spec.restart_policy is not None:
+        count, last = restarts.counted(memory, observed)
+        memory = replace(memory, restarts=count, last_started_at=last)
     return replace(
         memory,
         runtime_id=memory.runtime_id or observed.runtime_id,
@@ -144,9 +161,12 @@ def look(assignment: Assignment, observed: Iterable[Observed], *, busy: Collecti
 
 def _view(assignment: Assignment, spec: ContainerSpec, observed: Observed | None, *, busy: bool) -> ContainerView:
     memory = assignment.memory(spec.name)
+    restarting = observed is not None and restarts.due(spec, observed, memory, stopping=assignment.stopping)
+    phase = Phase.RUNNING if restarting else _phase(memory, observed, given_up=assignment.stopping and not busy)
     return ContainerView(
         spec=spec,
-        phase=_phase(memory, observed, given_up=assignment.stopping and not busy),
+        phase=phase,
+        restarting=restarting,
         memory=memory,
         health=observed.health if observed is not None and spec.health_check is not None else Health.UNKNOWN,
         health_since=observed.health_since if observed is not None else None,

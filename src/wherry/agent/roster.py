@@ -22,6 +22,7 @@ from wherry.agent.progress import View
 from wherry.agent.runner import Runner, Surroundings
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.together import together
+from wherry.model.host_rules import NOTHING, HostRules
 from wherry.model.payload import ManifestTask, PayloadTask, RoleCredentials
 from wherry.model.task import DesiredStatus
 
@@ -34,11 +35,15 @@ REMEMBER_FINISHED = 24 * 3600.0
 class Roster:
     """The assignments of one agent. `run` must be running for anything to happen to them."""
 
-    def __init__(self, around: Surroundings, *, stop_timeout: float) -> None:
-        """Read the journal; `stop_timeout` in seconds holds for containers that name none."""
+    def __init__(self, around: Surroundings, *, stop_timeout: float, host_rules: HostRules = NOTHING) -> None:
+        """Read the journal; `stop_timeout` in seconds holds for containers that name none.
+
+        `host_rules` say what tasks may take of this host.
+        """
         self.health_changed = anyio.Event()
         self._around = around
         self._stop_timeout = stop_timeout
+        self._host_rules = host_rules
         self._runners: dict[str, Runner] = {}
         self._health: dict[str, tuple[tuple[str, str], ...]] = {}
         self._manifest: frozenset[str] | None = None
@@ -128,7 +133,7 @@ class Roster:
         if (finished := self._finished.get(task.arn)) is not None:
             # It is over, and the control plane does not seem to know: tell it again, run nothing.
             return replace(finished, desired=DesiredStatus.STOPPED, told=Told(), finished_at=None)
-        return take_on(task, stop_timeout=self._stop_timeout)
+        return take_on(task, stop_timeout=self._stop_timeout, host_rules=self._host_rules)
 
     def _runner(self, assignment: Assignment) -> Runner:
         return Runner(assignment, self._around, on_view=self._on_view)

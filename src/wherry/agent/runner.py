@@ -24,7 +24,7 @@ from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
 from wherry.agent.logs.faults import misdirected
 from wherry.agent.logs.relay import Relay
 from wherry.agent.logs.spool import SpoolError
-from wherry.agent.memory import Assignment, End, Fault
+from wherry.agent.memory import Assignment, Fault
 from wherry.agent.progress import View
 from wherry.agent.reports import Report
 from wherry.agent.runtime.base import (
@@ -285,7 +285,7 @@ class Runner:
             case steps.CreateContainer(container=container):
                 self._note(container.name, fault=known)
             case steps.RestartContainer(name=name):
-                self._note(name, end=End(code=None, reason=known.reason))
+                self._note(name, restart_fault=known)
             case steps.StartContainer(name=name):
                 if (of_task := misdirected(known, launch_type=self.assignment.spec.launch_type)) is not None:
                     self._remember(replace(self.assignment, fault=of_task))

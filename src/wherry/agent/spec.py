@@ -59,11 +59,12 @@ class Tmpfs(Struct, frozen=True):
 
 
 class PortMapping(Struct, frozen=True):
-    """A port that the container listens on."""
+    """A port that the container listens on, or a range of them, "8000-8010", with `container_port` 0."""
 
     container_port: int
     host_port: int
     protocol: str = "tcp"
+    container_port_range: str = ""
 
 
 class SecretTarget(StrEnum):
@@ -79,6 +80,21 @@ class Secret(Struct, frozen=True):
     name: str
     value_from: str
     target: SecretTarget = SecretTarget.CONTAINER
+
+
+class RestartPolicy(Struct, frozen=True):
+    """A container that ends with another code than these is started again, if it ran for `attempt_period` seconds."""
+
+    ignored_exit_codes: tuple[int, ...] = ()
+    attempt_period: float = 300
+
+
+class Device(Struct, frozen=True):
+    """A device of the host at a path of the container; `permissions` as in cgroups: "rwm"."""
+
+    host_path: str
+    container_path: str
+    permissions: str = "rwm"
 
 
 class HostPath(Struct, frozen=True, tag=True):
@@ -166,6 +182,7 @@ class ContainerSpec(Struct, frozen=True):
     name: str
     image: str
     essential: bool = True
+    restart_policy: RestartPolicy | None = None
     arn: str = ""
     entry_point: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
@@ -183,6 +200,8 @@ class ContainerSpec(Struct, frozen=True):
     health_check: HealthCheck | None = None
     start_timeout: float | None = None
     stop_timeout: float = 30
+    network_disabled: bool = False
+    devices: tuple[Device, ...] = ()
     mounts: tuple[Mount, ...] = ()
     volumes_from: tuple[VolumesFrom, ...] = ()
     ports: tuple[PortMapping, ...] = ()
@@ -217,6 +236,8 @@ class TaskSpec(Struct, frozen=True):
     version: str
     containers: tuple[ContainerSpec, ...]
     network_mode: str = "awsvpc"
+    pid_mode: str | None = None
+    ipc_mode: str | None = None
     eni: Eni | None = None
     volumes: tuple[Volume, ...] = ()
     cpu: float | None = None
@@ -228,6 +249,11 @@ class TaskSpec(Struct, frozen=True):
     vpc_id: str = ""
     task_credentials_id: str | None = None
     execution_credentials_id: str | None = None
+
+    @property
+    def shares_namespaces(self) -> bool:
+        """Whether the task's containers are to share a namespace that some process of the task must hold."""
+        return self.pid_mode == "task" or self.ipc_mode == "task"
 
     @property
     def has_own_volumes(self) -> bool:

@@ -42,6 +42,13 @@ class StartContainer(Struct, frozen=True):
     runtime_id: str
 
 
+class RestartContainer(Struct, frozen=True):
+    """Start the container again, as its restartPolicy says."""
+
+    name: str
+    runtime_id: str
+
+
 class StopContainer(Struct, frozen=True):
     """Stop the container; `timeout` seconds between its stop signal and SIGKILL."""
 
@@ -81,6 +88,7 @@ Step = (
     | PullImage
     | CreateContainer
     | StartContainer
+    | RestartContainer
     | StopContainer
     | Tell
     | RemoveSandbox
@@ -131,10 +139,11 @@ def _rise(view: View, *, now: float, sandboxed: bool, equipped: bool, creatable:
     steps: list[Step] = []
     deadlines: list[float] = []
     rising = [container for container in view.containers if container.phase < Phase.RUNNING]
-    if rising and not sandboxed:
+    if (rising or any(container.restarting for container in view.containers)) and not sandboxed:
         steps.append(EnsureSandbox())
     if not equipped and any(container.phase < Phase.CREATED for container in rising):
         steps.append(FetchSecrets())
+    steps += _restarts(view, sandboxed=sandboxed)
     for container in rising:
         match dependencies.gate(view, container, now=now):
             case Ready():
@@ -155,6 +164,12 @@ def _rung(container: ContainerView, *, sandboxed: bool, creatable: bool) -> Step
     if container.phase is Phase.CREATED and container.memory.runtime_id is not None:
         return StartContainer(name=container.name, runtime_id=container.memory.runtime_id) if sandboxed else None
     return CreateContainer(container=container.spec) if creatable else None
+
+
+def _restarts(view: View, *, sandboxed: bool) -> Iterator[Step]:
+    for container in view.containers:
+        if sandboxed and container.restarting and container.memory.runtime_id is not None:
+            yield RestartContainer(name=container.name, runtime_id=container.memory.runtime_id)
 
 
 def _stops(view: View) -> Iterator[Step]:

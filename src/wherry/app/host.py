@@ -74,6 +74,7 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                     telemetry=settings.timing.telemetry,
                     sweep=settings.timing.sweep,
                     cleanup_wait=settings.timing.cleanup_wait,
+                    host_rules=settings.host_rules,
                     log_room=settings.log_spool * 1024 * 1024,
                 ),
                 clock=time.time,
@@ -129,7 +130,13 @@ def _runtime(settings: Settings) -> DockerRuntime:
         known = filesystems.parse(settings.efs)
     except ValueError as error:
         raise StartError(f"WHERRY_EFS: {error}.", "Write it as fs-12345678=/srv/efs, several by commas.") from error
-    return DockerRuntime(instance=instance_id(state), state_dir=state, sandbox=choice, file_systems=known)
+    return DockerRuntime(
+        instance=instance_id(state),
+        state_dir=state,
+        sandbox=choice,
+        file_systems=known,
+        host_paths=settings.host_rules.paths,
+    )
 
 
 def instance_id(state: Path) -> str:

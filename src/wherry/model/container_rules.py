@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from wherry.model.problem import Path, Problem, Source
 
 Member = Mapping[str, Any]
@@ -24,6 +26,7 @@ ULIMITS = (
     *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice"),
     *("nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
 )
+_MOST_RANGES = 100
 CONDITIONS = ("START", "COMPLETE", "SUCCESS", "HEALTHY")
 
 
@@ -42,6 +45,7 @@ def problems(container: Member, path: Path, network_mode: str) -> Iterator[Probl
     yield from _ports_together(container, path, network_mode)
     yield from _network(container, path, network_mode)
     yield from _timeouts(container, path)
+    yield from _restart_policy(container.get("restartPolicy") or {}, (*path, "restartPolicy"))
     yield from _health_check(container.get("healthCheck"), (*path, "healthCheck"))
     yield from _ulimits(container.get("ulimits") or (), (*path, "ulimits"))
     yield from _linux_parameters(container.get("linuxParameters") or {}, (*path, "linuxParameters"))
@@ -87,6 +91,7 @@ def _resources(container: Member, path: Path) -> Iterator[Problem]:
 
 def _port(port: Member, path: Path, network_mode: str) -> Iterator[Problem]:
     inside, outside = port.get("containerPort"), port.get("hostPort")
+    yield from _port_range(port, path, network_mode)
     if inside is None and not port.get("containerPortRange"):
         yield Problem(path, "A port mapping must have a containerPort.")
     if inside is not None and not 1 <= inside <= 65535:
@@ -106,6 +111,28 @@ def _port(port: Member, path: Path, network_mode: str) -> Iterator[Problem]:
         yield Problem((*path, "name"), text)
 
 
+def port_range(text: str) -> range | None:
+    """Read "8000-8010" as the ports it means; None if it means none."""
+    first, dash, last = text.partition("-")
+    if not (dash and first.isascii() and first.isdecimal() and last.isascii() and last.isdecimal()):
+        return None
+    ports = range(int(first), int(last) + 1)
+    return ports if ports and ports[0] >= 1 and ports[-1] <= 65535 else None
+
+
+def _port_range(port: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    text = port.get("containerPortRange")
+    if text is None:
+        return
+    here = (*path, "containerPortRange")
+    if network_mode not in ("awsvpc", "bridge"):
+        yield Problem(here, f"containerPortRange is not supported when networkMode={network_mode}.")
+    if port_range(text) is None:
+        yield Problem(here, f"Invalid containerPortRange: '{text}'. It is FIRST-LAST, with ports of 1 to 65535.")
+    if port.get("containerPort") is not None or port.get("hostPort") is not None:
+        yield Problem(path, "A port mapping has either a containerPort or a containerPortRange, without a hostPort.")
+
+
 def _ports_together(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
     if container.get("portMappings") and network_mode == "none":
         yield Problem((*path, "portMappings"), "Port mappings are not supported when networkMode=none.")
@@ -118,6 +145,20 @@ def _ports_together(container: Member, path: Path, network_mode: str) -> Iterato
         )
         if number is not None and protocols.setdefault(number, protocol) != protocol:
             yield Problem(here, f"Container port {number} cannot be exposed for multiple protocols.")
+    yield from _ranges_apart(container, (*path, "portMappings"))
+
+
+def _ranges_apart(container: Member, path: Path) -> Iterator[Problem]:
+    ports = container.get("portMappings") or ()
+    ranges = [(index, port_range(port.get("containerPortRange") or "")) for index, port in enumerate(ports)]
+    known = [(index, span) for index, span in ranges if span is not None]
+    if len(known) > _MOST_RANGES:
+        yield Problem(path, f"A container can have up to {_MOST_RANGES} containerPortRanges.")
+    for place, (index, span) in enumerate(known):
+        single = any(port.get("containerPort") in span for port in ports if port.get("containerPort") is not None)
+        if single or any(span[0] <= other[-1] and other[0] <= span[-1] for _, other in known[:place]):
+            text = f"The ports of containerPortRange {span[0]}-{span[-1]} are mapped more than once."
+            yield Problem((*path, index, "containerPortRange"), text)
 
 
 def _network(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
@@ -135,6 +176,15 @@ def _timeouts(container: Member, path: Path) -> Iterator[Problem]:
         value = container.get(member)
         if value is not None and value < 0:
             yield Problem((*path, member), f"Invalid '{member}': {value}. It is a number of seconds.", invalid=True)
+
+
+def _restart_policy(policy: Member, path: Path) -> Iterator[Problem]:
+    codes, period = policy.get("ignoredExitCodes") or (), policy.get("restartAttemptPeriod")
+    if len(codes) > 50:
+        yield Problem((*path, "ignoredExitCodes"), "ignoredExitCodes can have up to 50 exit codes.", invalid=True)
+    if period is not None and not 60 <= period <= 1800:
+        text = f"Invalid 'restartAttemptPeriod': {period}. It is 60 to 1800 seconds."
+        yield Problem((*path, "restartAttemptPeriod"), text, invalid=True)
 
 
 _HEALTH_RANGES = (("interval", 5, 300), ("timeout", 2, 60), ("retries", 1, 10), ("startPeriod", 0, 300))
@@ -178,12 +228,24 @@ def _linux_parameters(linux: Member, path: Path) -> Iterator[Problem]:
         if value is not None and (value < least or (most is not None and value > most)):
             allowed = f"{least} to {most}" if most is not None else f"at least {least}"
             yield Problem((*path, member), f"Invalid '{member}': {value}. It is {allowed}.", invalid=True)
+    for position, device in enumerate(linux.get("devices") or ()):
+        yield from _device(device, (*path, "devices", position))
     for position, mount in enumerate(linux.get("tmpfs") or ()):
         here = (*path, "tmpfs", position)
         if not str(mount.get("containerPath") or "").startswith("/"):
             yield Problem(here, "The containerPath of a tmpfs must be an absolute path.")
         if (mount.get("size") or 0) < 1:
             yield Problem(here, "The size of a tmpfs must be at least 1 MiB.", invalid=True)
+
+
+def _device(device: Member, path: Path) -> Iterator[Problem]:
+    for member in ("hostPath", "containerPath"):
+        value = device.get(member)
+        if value is not None and (not value.startswith("/") or ".." in value.split("/")):
+            yield Problem((*path, member), f"{member} of a device should be an absolute path, not '{value}'.")
+    for index, permission in enumerate(device.get("permissions") or ()):
+        for problem in one_of(permission, ("read", "write", "mknod"), (*path, "permissions")):
+            yield msgspec.structs.replace(problem, path=(*path, "permissions", index))
 
 
 def _swap(container: Member, path: Path) -> Iterator[Problem]:

@@ -43,6 +43,7 @@ class PayloadPort(Value, frozen=True):
     container_port: Natural
     host_port: Natural
     protocol: str
+    container_port_range: str = ""
 
 
 class PayloadSecret(Value, frozen=True):
@@ -57,6 +58,14 @@ class PayloadSecret(Value, frozen=True):
     region: str = ""
     type: str = "ENVIRONMENT_VARIABLE"
     target: str = "CONTAINER"
+
+
+class PayloadRestartPolicy(Value, frozen=True):
+    """A container's `restartPolicy`; `restart_attempt_period` in seconds."""
+
+    enabled: bool
+    ignored_exit_codes: tuple[Natural, ...] = ()
+    restart_attempt_period: Natural = 300
 
 
 class PayloadContainer(Value, frozen=True):
@@ -78,6 +87,7 @@ class PayloadContainer(Value, frozen=True):
     environment: dict[str, str] = {}
     secrets: tuple[PayloadSecret, ...] = ()
     port_mappings: tuple[PayloadPort, ...] = ()
+    restart_policy: PayloadRestartPolicy | None = None
     mount_points: tuple[PayloadMountPoint, ...] = ()
     volumes_from: tuple[PayloadVolumeFrom, ...] = ()
     depends_on: tuple[PayloadDependency, ...] = ()
@@ -144,6 +154,8 @@ class PayloadTask(Value, frozen=True):
     containers: tuple[PayloadContainer, ...] = ()
     elastic_network_interfaces: tuple[PayloadEni, ...] = ()
     volumes: tuple[PayloadVolume, ...] = ()
+    pid_mode: str | None = None
+    ipc_mode: str | None = None
     cpu: float | None = None
     memory: Natural | None = None
     network_mode: str | None = None

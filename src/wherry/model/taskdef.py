@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
+
 from wherry.model.base import Entity, KeyValuePair, Tag, Value
 from wherry.model.volume import MountPoint, Volume, VolumeFrom
 
@@ -27,6 +29,7 @@ class PortMapping(Value, frozen=True):
     protocol: str = "tcp"
     name: str | None = None
     app_protocol: str | None = None
+    container_port_range: str | None = None
 
 
 class ContainerDependency(Value, frozen=True):
@@ -69,10 +72,19 @@ class Tmpfs(Value, frozen=True):
     mount_options: tuple[str, ...] = ()
 
 
+class Device(Value, frozen=True):
+    """A device of the host; `permissions` of read, write and mknod, all of them where none is named."""
+
+    host_path: str
+    container_path: str | None = None
+    permissions: tuple[str, ...] = ()
+
+
 class LinuxParameters(Value, frozen=True):
     """Linux specials of a container; `shared_memory_size` and `max_swap` in MiB."""
 
     capabilities: KernelCapabilities | None = None
+    devices: tuple[Device, ...] = ()
     init_process_enabled: bool | None = None
     shared_memory_size: int | None = None
     tmpfs: tuple[Tmpfs, ...] = ()
@@ -109,6 +121,20 @@ class HostEntry(Value, frozen=True):
     ip_address: str
 
 
+class RestartPolicy(Value, frozen=True):
+    """Whether a container that ends is started again in place; `restart_attempt_period` in seconds."""
+
+    enabled: bool
+    ignored_exit_codes: tuple[int, ...] = ()
+    restart_attempt_period: int = 300
+
+
+class EphemeralStorage(Value, frozen=True):
+    """Disk that a task may use, in GiB."""
+
+    size_in_gib: int = msgspec.field(name="sizeInGiB")
+
+
 class ContainerDefinition(Value, frozen=True):
     """One container. `memory` and `memory_reservation` in MiB, `cpu` in CPU units (1024 a core)."""
 
@@ -119,6 +145,8 @@ class ContainerDefinition(Value, frozen=True):
     memory_reservation: int | None = None
     port_mappings: tuple[PortMapping, ...] = ()
     essential: bool = True
+    restart_policy: RestartPolicy | None = None
+    disable_networking: bool | None = None
     entry_point: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
     environment: tuple[KeyValuePair, ...] = ()
@@ -166,6 +194,8 @@ class TaskDefinition(Entity, frozen=True):
     task_role_arn: str | None = None
     execution_role_arn: str | None = None
     network_mode: str | None = None
+    pid_mode: str | None = None
+    ipc_mode: str | None = None
     requires_compatibilities: tuple[str, ...] = ()
     compatibilities: tuple[str, ...] = ()
     requires_attributes: tuple[str, ...] = ()

@@ -41,7 +41,6 @@ Verdict = Honoured | Refused
 ROOT = "RegisterTaskDefinitionRequest"
 
 _LATER = "Wherry does not have {} yet. "
-_DEVICES = "Wherry does not hand devices of the host to containers yet. "
 _APP_MESH = "AWS App Mesh is not part of Wherry. "
 
 FIELDS: Mapping[str, Mapping[str, Verdict]] = {
@@ -59,8 +58,8 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "cpu": Honoured(note='"256" or "0.25 vCPU".'),
         "memory": Honoured(note='"512" or "0.5 GB".'),
         "tags": Honoured("Tag"),
-        "pidMode": Refused("Wherry does not share process namespaces yet. Remove pidMode."),
-        "ipcMode": Refused("Wherry does not share IPC namespaces yet. Remove ipcMode: each container has its own."),
+        "pidMode": Honoured(note="On Fargate task only, as on ECS; host if the setting `host_namespaces` allows it."),
+        "ipcMode": Honoured(note="As on ECS not on Fargate; host if the setting `host_namespaces` allows it."),
         "proxyConfiguration": Refused(_APP_MESH + "Remove proxyConfiguration."),
         "inferenceAccelerators": Refused("AWS has retired Elastic Inference. Remove inferenceAccelerators."),
         "ephemeralStorage": Refused(
@@ -95,11 +94,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         ),
         "portMappings": Honoured("PortMapping"),
         "essential": Honoured(),
-        "restartPolicy": Refused(
-            "Wherry does not restart containers in place yet. Remove restartPolicy, or set enabled to false: a service "
-            "replaces the whole task.",
-            neutral=lambda value: not value.get("enabled"),
-        ),
+        "restartPolicy": Honoured("ContainerRestartPolicy"),
         "entryPoint": Honoured(),
         "command": Honoured(),
         "environment": Honoured("KeyValuePair"),
@@ -117,15 +112,15 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "hostname": Honoured(note="As on ECS not with awsvpc."),
         "user": Honoured(),
         "workingDirectory": Honoured(),
-        "disableNetworking": Refused(
-            "Wherry does not take single containers off the network. Remove disableNetworking."
-        ),
-        "privileged": Honoured(note="As on ECS not on Fargate."),
+        "disableNetworking": Honoured(note="As on ECS not on Fargate."),
+        "privileged": Honoured(note="As on ECS not on Fargate, and only if the setting `host_privileged` allows it."),
         "readonlyRootFilesystem": Honoured(),
         "dnsServers": Honoured(),
         "dnsSearchDomains": Honoured(),
         "extraHosts": Honoured("HostEntry", note="As on ECS not with awsvpc."),
-        "dockerSecurityOptions": Honoured(note="As on ECS not on Fargate."),
+        "dockerSecurityOptions": Honoured(
+            note="As on ECS not on Fargate; all but no-new-privileges only if the setting `host_privileged` allows it."
+        ),
         "interactive": Honoured(),
         "pseudoTerminal": Honoured(),
         "dockerLabels": Honoured(),
@@ -147,9 +142,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "protocol": Honoured(),
         "name": Honoured(note="Shown; Service Connect, which uses it, is not there yet."),
         "appProtocol": Honoured(note="Shown; Service Connect, which uses it, is not there yet."),
-        "containerPortRange": Refused(
-            "Wherry does not map ranges of ports yet. Remove containerPortRange and list the ports one by one."
-        ),
+        "containerPortRange": Honoured(note="With awsvpc, where all ports of a task are reached at its own address."),
     },
     "LogConfiguration": {
         "logDriver": Honoured(note="awsfirelens is refused; on Fargate awslogs and splunk, as on ECS."),
@@ -205,14 +198,23 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     "KeyValuePair": {"name": Honoured(), "value": Honoured()},
     "LinuxParameters": {
         "capabilities": Honoured("KernelCapabilities"),
-        "devices": Refused(_DEVICES + "Remove devices."),
+        "devices": Honoured("Device", note="As on ECS not on Fargate, and only if `host_devices` allows it."),
         "initProcessEnabled": Honoured(),
         "sharedMemorySize": Honoured(note="As on ECS not on Fargate."),
         "tmpfs": Honoured("Tmpfs", note="As on ECS not on Fargate."),
         "maxSwap": Honoured(note="As on ECS not on Fargate."),
         "swappiness": Honoured(note="As on ECS not on Fargate."),
     },
-    "KernelCapabilities": {"add": Honoured(note="On Fargate only SYS_PTRACE, as on ECS."), "drop": Honoured()},
+    "KernelCapabilities": {
+        "add": Honoured(note="On Fargate only SYS_PTRACE, as on ECS; else what the setting `host_capabilities` allows."),
+        "drop": Honoured(),
+    },
+    "Device": {"hostPath": Honoured(), "containerPath": Honoured(), "permissions": Honoured()},
+    "ContainerRestartPolicy": {
+        "enabled": Honoured(),
+        "ignoredExitCodes": Honoured(),
+        "restartAttemptPeriod": Honoured(),
+    },
     "Tmpfs": {"containerPath": Honoured(), "size": Honoured(), "mountOptions": Honoured()},
     "ContainerDependency": {"containerName": Honoured(), "condition": Honoured()},
     "HostEntry": {"hostname": Honoured(), "ipAddress": Honoured()},

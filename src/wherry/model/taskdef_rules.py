@@ -68,6 +68,8 @@ def _family(params: Member) -> Iterator[Problem]:
 
 def _modes(params: Member) -> Iterator[Problem]:
     yield from one_of(params.get("networkMode"), ("bridge", "host", "awsvpc", "none"), ("networkMode",))
+    yield from one_of(params.get("pidMode"), ("host", "task"), ("pidMode",))
+    yield from one_of(params.get("ipcMode"), ("host", "task", "none"), ("ipcMode",))
     compatibilities = params.get("requiresCompatibilities") or ()
     for position, name in enumerate(compatibilities):
         allowed = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")

@@ -10,6 +10,7 @@ from wherry.agent.assignments import names_a_task, take_on
 from wherry.agent.spec import (
     Condition,
     Dependency,
+    Device,
     Eni,
     HealthCheck,
     LogConfiguration,
@@ -17,6 +18,7 @@ from wherry.agent.spec import (
     Mount,
     NetworkFileSystem,
     PortMapping,
+    RestartPolicy,
     Secret,
     SecretTarget,
     SharedVolume,
@@ -25,6 +27,7 @@ from wherry.agent.spec import (
     Ulimit,
     VolumesFrom,
 )
+from wherry.model.host_rules import HostRules
 from wherry.model.payload import (
     DockerConfig,
     Ipv4Assignment,
@@ -32,6 +35,7 @@ from wherry.model.payload import (
     PayloadDependency,
     PayloadEni,
     PayloadPort,
+    PayloadRestartPolicy,
     PayloadSecret,
     PayloadTask,
 )
@@ -46,6 +50,7 @@ from wherry.model.payload_volume import (
 )
 from wherry.model.task import DesiredStatus
 
+EVERYTHING = HostRules(paths=("/",), privileged=True, namespaces=True, devices=("/dev",), capabilities=("ALL",))
 ARN = "arn:aws:ecs:us-east-1:000000000000:task/default/0123"
 
 
@@ -66,7 +71,7 @@ def a_payload(*containers: PayloadContainer, **members) -> PayloadTask:
 
 
 def container_of(payload: PayloadContainer):
-    assignment = take_on(a_payload(payload), stop_timeout=30)
+    assignment = take_on(a_payload(payload), stop_timeout=30, host_rules=EVERYTHING)
     assert assignment.fault is None, assignment.fault
     return assignment.spec.containers[0]
 
@@ -84,6 +89,7 @@ def test_everything_of_a_container_is_understood() -> None:
             port_mappings=(PayloadPort(container_port=80, host_port=80, protocol="tcp"),),
             start_timeout=10,
             stop_timeout=20,
+            restart_policy=PayloadRestartPolicy(enabled=True, ignored_exit_codes=(0,), restart_attempt_period=60),
             health_check_type="docker",
             config={
                 "User": "nobody",
@@ -91,6 +97,7 @@ def test_everything_of_a_container_is_understood() -> None:
                 "Labels": {"team": "red"},
                 "OpenStdin": True,
                 "Tty": True,
+                "NetworkDisabled": True,
                 "Healthcheck": {"Test": ["CMD", "true"], "Interval": 5_000_000_000, "Retries": 2},
             },
             host={
@@ -109,6 +116,7 @@ def test_everything_of_a_container_is_understood() -> None:
                 "Sysctls": {"net.core.somaxconn": "9"},
                 "CapAdd": ["NET_ADMIN"],
                 "CapDrop": ["ALL"],
+                "Devices": [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/f", "CgroupPermissions": "r"}],
                 "Tmpfs": {"/tmp/x": "size=64m,noexec"},
                 "LogConfig": {"Type": "awslogs", "Config": {"awslogs-group": "/web"}},
             },
@@ -122,6 +130,8 @@ def test_everything_of_a_container_is_understood() -> None:
     assert found.health_check == HealthCheck(command=("CMD", "true"), interval=5, retries=2)
     assert (found.start_timeout, found.stop_timeout) == (10, 20)
     assert found.tmpfs == (Tmpfs(container_path="/tmp/x", size_mib=64, options=("noexec",)),)
+    assert found.restart_policy == RestartPolicy(ignored_exit_codes=(0,), attempt_period=60)
+    assert found.devices == (Device(host_path="/dev/fuse", container_path="/dev/f", permissions="r"),)
     assert found.ulimits == (Ulimit(name="nofile", soft=1, hard=2),)
     assert found.extra_hosts == {"six": "fd00::1"}
     defaults = {field.name: field.default for field in msgspec.structs.fields(found)}
@@ -197,6 +207,49 @@ def test_volumes_that_cannot_be_understood_fail_the_task(volume, mount, text) ->
     assert found.fault is not None
     assert found.fault.name == "UnrecognizedTaskError"
     assert text in found.fault.message
+
+
+@pytest.mark.parametrize(
+    ("members", "setting"),
+    [
+        ({"host": {"Privileged": True}}, "WHERRY_HOST_PRIVILEGED"),
+        ({"host": {"SecurityOpt": ["apparmor:unconfined"]}}, "WHERRY_HOST_PRIVILEGED"),
+        ({"host": {"CapAdd": ["SYS_ADMIN"]}}, "WHERRY_HOST_CAPABILITIES"),
+        ({"host": {"CapAdd": ["ALL"]}}, "WHERRY_HOST_CAPABILITIES"),
+        ({"host": {"Devices": [{"PathOnHost": "/dev/sda", "PathInContainer": "/dev/sda"}]}}, "WHERRY_HOST_DEVICES"),
+        ({"task": {"pid_mode": "host"}}, "WHERRY_HOST_NAMESPACES"),
+        ({"task": {"ipc_mode": "host"}}, "WHERRY_HOST_NAMESPACES"),
+        ({"task": {"network_mode": "host"}}, "WHERRY_HOST_NAMESPACES"),
+        ({"volume": {"type": "host", "host": PayloadHostVolume(source_path="/etc")}}, "WHERRY_HOST_PATHS"),
+        (
+            {
+                "volume": {
+                    "type": "docker",
+                    "docker_volume_configuration": PayloadDockerVolume(
+                        driver_opts={"type": "nfs", "o": "rw,bind", "device": "/etc"}
+                    ),
+                }
+            },
+            "WHERRY_HOST_PATHS",
+        ),
+    ],
+)
+@pytest.mark.parametrize("launch_type", ["EC2", "FARGATE"])
+def test_this_host_refuses_what_its_own_rules_do_not_allow(members, setting, launch_type) -> None:
+    container = a_payload_container(host=members.get("host"))
+    volumes = (PayloadVolume(name="data", **members["volume"]),) if "volume" in members else ()
+    task = a_payload(container, volumes=volumes, launch_type=launch_type, **members.get("task", {}))
+    refused = take_on(task, stop_timeout=30).fault
+    assert refused is not None
+    assert refused.name == "HostConfigError"
+    assert refused.message.endswith(f"is not allowed by the host rules: the setting {setting} decides.")
+    allowed = take_on(task, stop_timeout=30, host_rules=EVERYTHING).fault
+    assert allowed == (None if launch_type == "EC2" else refused)
+
+
+def test_a_task_that_has_been_running_is_not_judged_again() -> None:
+    task = a_payload(a_payload_container(host={"Privileged": True}), started=True)
+    assert take_on(task, stop_timeout=30).fault is None
 
 
 def test_only_a_health_check_of_the_task_definition_counts() -> None:

@@ -372,7 +372,7 @@ def test_the_first_problem_is_raised_and_all_are_listed() -> None:
 
 
 def test_ecs_objections_come_before_what_wherry_does_not_honour_yet() -> None:
-    sources = [problem.source for problem in problems(fargate(ipcMode="task", cpu="300"))]
+    sources = [problem.source for problem in problems(fargate(proxyConfiguration={"containerName": "app"}, cpu="300"))]
     assert sources == sorted(sources, key=[Source.ECS, Source.WHERRY].index)
     assert set(sources) == {Source.ECS, Source.WHERRY}
 

@@ -78,18 +78,20 @@ class DockerRuntime:
         url: str | None = None,
         sandbox: SandboxChoice = "auto",
         file_systems: FileSystems = MappingProxyType({}),
+        host_paths: tuple[str, ...] = (),
     ) -> None:
         """Serve the agent called `instance`; no I/O happens yet.
 
         `state_dir` holds files that containers mount and must be a path of the engine's host. `url` is the engine's,
         by default DOCKER_HOST. `sandbox` "auto" is "namespace" if the engine knows the OCI runtime, else "pause".
-        `file_systems` tells what EFS volumes are on this host.
+        `file_systems` tells what EFS volumes are on this host, `host_paths` below which paths tasks may mount.
         """
         self.instance = names.checked_instance(instance)
         self._state_dir = state_dir
         self._url = url or engine_url()
         self._choice = sandbox
         self._file_systems = file_systems
+        self._host_paths = host_paths
         self._starts = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
         self._reads = anyio.CapacityLimiter(16)
         self._setup = anyio.Lock()
@@ -102,7 +104,7 @@ class DockerRuntime:
         self._images = Images(self._engine, self._state_dir / "pulled-images.json")
         self._samples = Samples(self._engine, instance=self.instance)
         self._copies = Copies(self._engine, instance=self.instance)
-        self._volumes = Volumes(self._engine, instance=self.instance, file_systems=self._file_systems)
+        self._volumes = Volumes(self._engine, instance=self.instance, file_systems=self._file_systems, host_paths=self._host_paths)
         return self
 
     async def __aexit__(
@@ -182,6 +184,8 @@ class DockerRuntime:
             cgroup_parent=cgroups.parent(host.hierarchy, self.instance, task.task_id),
             binds=tuple(binds),
         )
+        if container.network_disabled:
+            place = msgspec.structs.replace(place, network_mode="none", runtime=None, hostname=None)
         body = translate.create_body(task, container, place, instance=self.instance)
         while True:
             try:

@@ -75,6 +75,8 @@ class NamespaceSandbox:
             cgroup_parent=cgroup_parent,
             binds=binds,
             hostname=None if task.eni is None else files.hostname_of(task.eni),
+            pid_mode=task.pid_mode,
+            ipc_mode=task.ipc_mode,
         )
 
 
@@ -121,8 +123,13 @@ class PauseSandbox:
 
     def place(self, task: TaskSpec, *, cgroup_parent: str, binds: tuple[str, ...]) -> translate.Place:
         """Join the pause container, whose hostname comes with its network."""
+        owner = self._name(task.task_id)
         return translate.Place(
-            network_mode=f"container:{self._name(task.task_id)}", cgroup_parent=cgroup_parent, binds=binds
+            network_mode=f"container:{owner}",
+            cgroup_parent=cgroup_parent,
+            binds=binds,
+            pid_mode=translate.shared(task.pid_mode, owner),
+            ipc_mode=translate.shared(task.ipc_mode, owner),
         )
 
     def _name(self, task_id: str) -> str:
@@ -151,6 +158,9 @@ class PauseSandbox:
                 "CgroupParent": cgroups.parent(self._hierarchy, self._instance, task.task_id),
                 "CapDrop": ["ALL"],
                 "ReadonlyRootfs": True,
+                # It is process 1 of a namespace that the task shares, and has to bury what others leave behind.
+                "Init": task.pid_mode == "task",
+                "IpcMode": "shareable" if task.ipc_mode == "task" else "private",
             },
         }
         await self._call("POST", "containers/create", params={"name": name}, body=body, accepted=(409,))

@@ -49,6 +49,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     binds: tuple[str, ...] = ()
     runtime: str | None = None
     hostname: str | None = None
+    pid_mode: str | None = None
+    ipc_mode: str | None = None
+
+
+def shared(mode: str | None, owner: str | None) -> str | None:
+    """Write pidMode and ipcMode as the engine has them; what the task shares is held by the container `owner`."""
+    return f"container:{owner}" if mode == "task" else mode
 
 
 def labels(task: TaskSpec, container_name: str, *, instance: str, role: str = ROLE_TASK) -> dict[str, str]:
@@ -93,6 +100,7 @@ def create_body(task: TaskSpec, container: ContainerSpec, place: Place, *, insta
         "WorkingDir": container.working_directory,
         "User": container.user,
         "Hostname": place.hostname,
+        "NetworkDisabled": container.network_disabled,
     }
     return config | {name: value for name, value in optional.items() if value}
 
@@ -110,11 +118,17 @@ def _host_config(container: ContainerSpec, place: Place) -> dict[str, Any]:
         "CapDrop": list(container.cap_drop),
         "Sysctls": container.sysctls,
         "SecurityOpt": list(container.security_options),
+        "Devices": [
+            {"PathOnHost": one.host_path, "PathInContainer": one.container_path, "CgroupPermissions": one.permissions}
+            for one in container.devices
+        ],
         "Tmpfs": {mount.container_path: _tmpfs_options(mount.size_mib, mount.options) for mount in container.tmpfs},
         "Ulimits": [{"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in container.ulimits],
     }
     optional = {
         "Runtime": place.runtime,
+        "PidMode": place.pid_mode,
+        "IpcMode": place.ipc_mode,
         "Memory": None if container.memory is None else max(MIN_MEMORY, container.memory),
         "MemoryReservation": container.memory_reservation,
         "MemorySwap": container.memory_swap,

@@ -29,6 +29,7 @@ from wherry.agent.spec import (
     TaskVolume,
     Volume,
 )
+from wherry.model import host_rules
 from wherry.model.filesystems import FileSystems
 
 EFS_FAILED = "failed to invoke EFS utils commands to set up EFS volumes"
@@ -52,11 +53,15 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Volumes:
     """The volumes of one agent."""
 
-    def __init__(self, engine: Engine, *, instance: str, file_systems: FileSystems) -> None:
-        """Use `engine` for the agent called `instance`; `file_systems` are those that its host knows."""
+    def __init__(self, engine: Engine, *, instance: str, file_systems: FileSystems, host_paths: tuple[str, ...]) -> None:
+        """Use `engine` for the agent called `instance`.
+
+        `file_systems` are those that its host knows, `host_paths` those below which tasks may mount.
+        """
         self._engine = engine
         self._instance = instance
         self._file_systems = file_systems
+        self._host_paths = host_paths
 
     async def ensure(self, task: TaskSpec, container: ContainerSpec) -> list[str]:
         """Make the volumes that a container mounts, as far as they are not there; return its binds.
@@ -81,7 +86,7 @@ class Volumes:
         """Return what the engine is to mount: a path, or the name of a volume that is there now."""
         match volume.source:
             case HostPath(path=path):
-                return path
+                return self._host_path(path)
             case TaskVolume() as own:
                 return await self._create(own_volume(task, volume.name, own, instance=self._instance))
             case SharedVolume() as shared:
@@ -90,6 +95,13 @@ class Volumes:
                 return await self._file_system(task, volume.name, wanted)
             case other:
                 assert_never(other)
+
+    def _host_path(self, path: str) -> str:
+        """Return where a path really leads, for a task may have left a link where another mounts."""
+        real = os.path.realpath(path)
+        if not host_rules.is_below(real, map(os.path.realpath, self._host_paths)):
+            raise RuntimeFault("HostConfigError", f"The path {path} of the host leads to {real}, which is not allowed.")
+        return real
 
     async def _file_system(self, task: TaskSpec, name: str, wanted: NetworkFileSystem) -> str:
         known = self._file_systems.get(wanted.id)

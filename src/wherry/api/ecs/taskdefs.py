@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from wherry.api.context import Context
-from wherry.api.ecs import paging, roles, tags
+from wherry.api.ecs import host_use, paging, roles, tags
 from wherry.api.ecs.roles import Custom, Named
 from wherry.api.ecs.taskdef_view import view
 from wherry.model.arn import Scope, resource
@@ -33,6 +33,7 @@ async def register_task_definition(ctx: Context, call: Call) -> dict[str, Any]:
     """RegisterTaskDefinition: the next revision of a family; raises the first problem of the request."""
     check(call.params)
     good = draft(call.params, tags.check(call.params.get("tags")))
+    host_use.check_registration(good, call.principal, ctx.settings)
     made = await ctx.store.write(
         _register,
         good,

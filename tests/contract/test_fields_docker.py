@@ -1,0 +1,216 @@
+"""Fields of a task definition that need a real engine to show that they are honoured, and no control plane."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from tests.contract.definitions import a_bench, container, eventually, payload, runs, stays
+
+from wherry.model.host_rules import HostRules
+
+pytestmark = [pytest.mark.anyio, pytest.mark.docker]
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture(params=["namespace", "pause"])
+def sandbox(request):
+    return request.param
+
+
+@pytest.fixture
+async def bench(sandbox, tmp_path):
+    async with a_bench(tmp_path, sandbox=sandbox, host_paths=(str(tmp_path),)) as opened:
+        opened.options["host_rules"] = HostRules(
+            paths=(str(tmp_path),), namespaces=True, devices=("/dev/null", "/dev/loop-control"), capabilities=("NET_ADMIN",)
+        )
+        async with opened.agent():
+            yield opened
+
+
+async def test_devices_have_their_place_and_their_permissions(bench):
+    devices = [
+        {"hostPath": "/dev/loop-control", "containerPath": "/dev/loops", "permissions": ["read"]},
+        {"hostPath": "/dev/null"},
+    ]
+    found = await bench.run(stays(linuxParameters={"devices": devices}))
+    assert "not permitted" not in await bench.inside(found, ": 2>&1 </dev/loops")
+    assert "Operation not permitted" in await bench.inside(found, ": 2>&1 >>/dev/loops")
+    assert (await bench.inspected(found))["HostConfig"]["Devices"] == [
+        {"PathOnHost": "/dev/loop-control", "PathInContainer": "/dev/loops", "CgroupPermissions": "r"},
+        {"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rwm"},
+    ]
+
+
+async def test_a_capability_that_the_host_allows_is_added(bench):
+    added = {"capabilities": {"add": ["NET_ADMIN"], "drop": ["CHOWN"]}}
+    found = await bench.run(stays(linuxParameters=added))
+    (line,) = re.findall(r"CapEff:\t(\w+)", await bench.inside(found, "cat /proc/1/status"))
+    assert (int(line, 16) >> 12 & 1, int(line, 16) & 1) == (1, 0)
+
+
+async def test_what_the_host_does_not_allow_ends_the_task_with_a_sentence(bench):
+    report = await bench.ended(stays(linuxParameters={"capabilities": {"add": ["SYS_TIME"]}}))
+    assert report["reason"] == (
+        "HostConfigError: The capability SYS_TIME is not allowed by the host rules: "
+        "the setting WHERRY_HOST_CAPABILITIES decides."
+    )
+    assert "exitCode" not in container(report)
+
+
+async def test_a_link_below_an_allowed_path_leads_nowhere_else(bench, tmp_path):
+    (tmp_path / "way-out").symlink_to("/etc")
+    mounts = [{"sourceVolume": "out", "containerPath": "/out"}]
+    volumes = [{"name": "out", "host": {"sourcePath": str(tmp_path / "way-out")}}]
+    report = await bench.ended(stays(mountPoints=mounts), volumes=volumes)
+    assert container(report)["reason"].endswith("leads to /etc, which is not allowed.")
+
+
+async def test_containers_of_a_task_share_their_processes_with_pid_mode_task(bench):
+    found = await bench.run(stays(), stays(name="other"), pidMode="task")
+    inside = await bench.inside(found, "busybox ps -o pid,args", "other")
+    assert inside.count("while :; do sleep 0.05") >= 2
+    # Process 1 is none of theirs, and buries what they leave behind.
+    await bench.inside(found, "(sleep 0.2 &) ; (sleep 0.2 &)")
+
+    async def buried() -> bool:
+        return " Z " not in await bench.inside(found, "busybox ps -o stat,args")
+
+    assert await eventually(buried)
+    assert container(await bench.stop(found))["exitCode"] == 0
+
+
+async def test_without_pid_mode_a_container_sees_its_own_processes_only(bench):
+    found = await bench.run(stays(), stays(name="other"))
+    assert (await bench.inside(found, "cat /proc/1/cmdline")).startswith("/bin/sh")
+
+
+async def test_pid_mode_host_shows_the_processes_of_the_host(bench):
+    found = await bench.run(stays(), pidMode="host")
+    assert (await bench.inspected(found))["HostConfig"]["PidMode"] == "host"
+    own = (await bench.inspected(found))["State"]["Pid"]
+    assert "while" in await bench.inside(found, f"cat /proc/{own}/cmdline")
+
+
+async def test_containers_of_a_task_share_memory_with_ipc_mode_task(bench):
+    found = await bench.run(stays("echo shared >/dev/shm/file"), stays(name="other"), ipcMode="task")
+
+    async def shared() -> bool:
+        return await bench.inside(found, "cat /dev/shm/file 2>&1", "other") == "shared\n"
+
+    assert await eventually(shared)
+    namespaces = [await bench.inside(found, "busybox readlink /proc/self/ns/ipc", name) for name in ("main", "other")]
+    assert len(set(namespaces)) == 1
+
+
+async def test_with_ipc_mode_none_nothing_is_shared(bench):
+    found = await bench.run(stays(), stays(name="other"), ipcMode="none")
+    assert "/dev/shm" not in await bench.inside(found, "cat /proc/mounts")
+    namespaces = [await bench.inside(found, "busybox readlink /proc/self/ns/ipc", name) for name in ("main", "other")]
+    assert len(set(namespaces)) == 2
+
+
+async def test_ipc_mode_host_is_the_hosts(bench):
+    found = await bench.run(stays(), ipcMode="host")
+    link = (await bench.inside(found, "busybox readlink /proc/self/ns/ipc")).strip()
+    assert link == str(await anyio.Path("/proc/self/ns/ipc").readlink())
+
+
+async def test_a_container_without_networking_has_the_loopback_only(bench):
+    found = await bench.run(stays(disableNetworking=True), stays(name="other"))
+    assert "eth0" not in await bench.inside(found, "cat /proc/net/dev")
+    assert "eth0" in await bench.inside(found, "cat /proc/net/dev", "other")
+
+
+async def test_a_range_of_ports_is_reached_at_the_tasks_own_address(bench):
+    servers = "httpd -p 9000 -h /www; httpd -p 9004 -h /www"
+    found = await bench.run(stays(servers, portMappings=[{"containerPortRange": "9000-9004"}]))
+    address = found.elastic_network_interfaces[0].ipv4_addresses[0].private_address
+
+    async def page(port: int) -> bytes:
+        with anyio.fail_after(5):
+            async with await anyio.connect_tcp(address, port) as stream:
+                await stream.send(b"GET / HTTP/1.0\r\n\r\n")
+                said = b""
+                async for chunk in stream:
+                    said += chunk
+                return said
+
+    assert b"hello" in await page(9000)
+    assert b"hello" in await page(9004)
+
+
+def restarting(*containers: dict[str, Any], period: float = 0, **members: Any) -> Any:
+    """Describe a task whose restart period is shorter than ECS lets it be, for the sake of the test's."""
+    task = payload(*containers, **members)
+    return msgspec.structs.replace(
+        task,
+        containers=tuple(
+            msgspec.structs.replace(
+                one, restart_policy=msgspec.structs.replace(one.restart_policy, restart_attempt_period=period)
+            )
+            if one.restart_policy
+            else one
+            for one in task.containers
+        ),
+    )
+
+
+POLICY = {"enabled": True, "ignoredExitCodes": [7], "restartAttemptPeriod": 60}
+COUNTS = "echo x >>/count; [ $(busybox wc -l </count) -ge 3 ] && exit 7; sleep 0.2; exit {}"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+async def test_a_container_with_a_restart_policy_is_started_again_in_place(bench, code):
+    task = restarting(runs(COUNTS.format(code), restartPolicy=POLICY))
+    bench.roster.assign([task])
+    report = await bench.told(task, "STOPPED")
+    # The third time it ended with a code that is to be ignored; the file shows that it was the same container.
+    assert container(report)["exitCode"] == 7
+    (running,) = [one for one in bench.control_plane.reports if one["task"] == task.arn and one["status"] == "RUNNING"]
+    assert container(running)["runtimeId"] == container(report)["runtimeId"]
+
+
+async def test_a_container_that_ends_sooner_than_its_period_stays_as_it_is(bench):
+    report = await bench.ended(runs("sleep 0.3; exit 3", restartPolicy=POLICY))
+    assert container(report)["exitCode"] == 3
+
+
+async def test_a_container_that_is_not_essential_is_restarted_beside_the_others(bench):
+    task = restarting(stays(), runs("sleep 0.2; exit 1", name="side", essential=False, restartPolicy=POLICY))
+    bench.roster.assign([task])
+    await bench.told(task, "RUNNING")
+
+    async def restarts() -> bool:
+        (view,) = bench.roster.views()
+        return view.container("side").memory.restarts >= 3
+
+    assert await eventually(restarts)
+    report = await bench.stop(task)
+    assert container(report, "side")["exitCode"] is not None
+
+
+async def test_a_stopped_task_restarts_nothing(bench):
+    task = restarting(stays(restartPolicy=POLICY))
+    bench.roster.assign([task])
+    await bench.told(task, "RUNNING")
+    assert container(await bench.stop(task))["exitCode"] == 0
+    await bench.gone(task)
+
+
+async def test_a_container_that_ended_while_no_agent_ran_is_restarted_by_the_next(sandbox, tmp_path):
+    async with a_bench(tmp_path, sandbox=sandbox) as bench:
+        async with bench.agent():
+            task = restarting(runs(COUNTS.format(1), restartPolicy=POLICY))
+            bench.roster.assign([task])
+            await bench.told(task, "RUNNING")
+        await anyio.sleep(1)
+        async with bench.agent():
+            assert container(await bench.told(task, "STOPPED"))["exitCode"] == 7
