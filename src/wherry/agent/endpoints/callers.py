@@ -14,6 +14,9 @@ ADDRESS = "169.254.170.2"
 SOURCE_HEADER = "X-Wherry-Source"
 """The address of the one who asks, where an agent asks another in its name: believed on the unix socket only."""
 
+_HOST = "host"
+"""What that header says instead of an address if it is the host."""
+
 RATE, BURST = 40.0, 60.0
 """Requests a second that a task may make, and how many at once (reference 14.1)."""
 _MANY = 4096
@@ -23,27 +26,31 @@ class Caller(Struct, frozen=True):
     """Who asks, by the address that the answer goes to; `is_host`: a process in the host's own network."""
 
     address: str
+    is_host: bool = False
 
     @property
-    def is_host(self) -> bool:
-        """Tell whether it is the host, such as its Docker Engine: packets to its own address come from there."""
-        return self.address == ADDRESS or self.address.startswith("127.")
+    def header(self) -> str:
+        """Name it to another agent."""
+        return _HOST if self.is_host else self.address
 
 
 def is_forwarded(request: web.Request) -> bool:
     """Tell whether another agent of this host asks: only they can open the unix socket."""
-    return _peer(request) is None
+    return _end(request, "peername") is None
 
 
 def caller(request: web.Request) -> Caller:
-    """Tell who asks."""
-    peer = _peer(request)
-    return Caller(address=request.headers.get(SOURCE_HEADER, "") if peer is None else peer)
+    """Tell who asks. Whoever speaks from the very address that it speaks to is on the host, such as its engine."""
+    peer = _end(request, "peername")
+    if peer is None:
+        said = request.headers.get(SOURCE_HEADER, "")
+        return Caller(address=said, is_host=said == _HOST)
+    return Caller(address=peer, is_host=peer == _end(request, "sockname"))
 
 
-def _peer(request: web.Request) -> str | None:
-    # A socket of the Internet family names its peer by a tuple, a unix socket by a text.
-    name = None if request.transport is None else request.transport.get_extra_info("peername")
+def _end(request: web.Request, which: str) -> str | None:
+    # A socket of the Internet family names its ends by tuples, a unix socket by texts.
+    name = None if request.transport is None else request.transport.get_extra_info(which)
     return str(name[0]) if isinstance(name, tuple) else None
 
 

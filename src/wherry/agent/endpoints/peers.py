@@ -96,7 +96,7 @@ class Peers:
 
     async def _pass_on(self, request: web.Request, body: bytes, path: Path) -> web.Response | None:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_ONE_CONNECTION}
-        headers[SOURCE_HEADER] = caller(request).address
+        headers[SOURCE_HEADER] = caller(request).header
         url = URL(f"http://agent{request.raw_path}", encoded=True)
         try:
             async with self._session(path).request(

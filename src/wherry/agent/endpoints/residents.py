@@ -27,17 +27,12 @@ class Residents:
         self._tokens = tokens
         self._indexed: dict[str, list[str]] = {}
         self._by_token: dict[str, tuple[str, str]] = {}
-        self._by_logs_token: dict[str, tuple[str, str]] = {}
 
     def of_token(self, token: str, who: Caller) -> Resident | None:
         """Find the container that asks about itself: by its token, and only from its task's own address."""
-        found = self._find(self._by_token, token)
+        found = self._find(token)
         eni = None if found is None else found.assignment.spec.eni
         return found if eni is not None and eni.ipv4_address == who.address else None
-
-    def of_logs_token(self, token: str, who: Caller) -> Resident | None:
-        """Find the container whose log driver asks: that is the engine, from the host."""
-        return self._find(self._by_logs_token, token) if who.is_host else None
 
     def assignment(self, task_arn: str) -> Assignment | None:
         """Find what is assigned under an ARN."""
@@ -47,12 +42,10 @@ class Residents:
         """List all that this agent has."""
         return self._roster.assignments()
 
-    def _find(self, index: dict[str, tuple[str, str]], token: str) -> Resident | None:
-        if token not in index:
+    def _find(self, token: str) -> Resident | None:
+        if token not in self._by_token:
             self._index()
-        if token not in index:
-            return None
-        task_arn, name = index[token]
+        task_arn, name = self._by_token.get(token, ("", ""))
         assignment = self.assignment(task_arn)
         if assignment is None:
             return None
@@ -65,11 +58,7 @@ class Residents:
         for arn in self._indexed.keys() - known.keys():
             for token in self._indexed.pop(arn):
                 self._by_token.pop(token, None)
-                self._by_logs_token.pop(token, None)
         for arn in known.keys() - self._indexed.keys():
             names = [container.name for container in known[arn].spec.containers]
-            tokens = {self._tokens.container(arn, name): (arn, name) for name in names}
-            logs = {self._tokens.logs(arn, name): (arn, name) for name in names}
-            self._by_token |= tokens
-            self._by_logs_token |= logs
-            self._indexed[arn] = [*tokens, *logs]
+            self._indexed[arn] = [self._tokens.container(arn, name) for name in names]
+            self._by_token |= {token: (arn, name) for token, name in zip(self._indexed[arn], names, strict=True)}

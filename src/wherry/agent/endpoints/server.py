@@ -31,8 +31,8 @@ log = structlog.get_logger()
 
 DIRECTORY = Path("/run/wherry/endpoints")
 PORT = 80
-MOST_BODY = 4 * 1024 * 1024
-"""Bytes of a request, of which a batch of log events may have one MiB before it is JSON."""
+MOST_BODY = 8 * 1024 * 1024
+"""Bytes of a request: a MiB of log events, in which the engine's driver writes some characters with six."""
 LOOK = 0.5
 """Seconds between two looks at whether the address is there and can be listened on."""
 LAST_WORDS = 1.0
