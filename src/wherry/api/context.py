@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from wherry.api.exec.sessions import Sessions
+from wherry.api.registry.content import Content
 from wherry.keyring import Keyring
 from wherry.model.arn import Scope
 from wherry.model.ids import Entropy
@@ -26,3 +27,4 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     entropy: Entropy
     keyring: Keyring
     exec_sessions: Sessions = msgspec.field(default_factory=Sessions)
+    registry: Content | None = None

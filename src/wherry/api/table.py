@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from wherry.api.context import Context
 from wherry.api.ec2.table import OPERATIONS as EC2
+from wherry.api.ecr.table import OPERATIONS as ECR
 from wherry.api.ecs.table import OPERATIONS as ECS
 from wherry.api.ecs.table import Operation, Refused
 from wherry.api.iam.table import OPERATIONS as IAM
@@ -20,6 +21,7 @@ from wherry.model.call import Call, Handler
 TABLES: Mapping[str, Mapping[str, Operation | Refused]] = {
     "ecs": ECS,
     "ec2": EC2,
+    "ecr": ECR,
     "logs": LOGS,
     "iam": IAM,
     "sts": STS,

@@ -1,0 +1,1 @@
+"""Amazon ECR: repositories and their images. The registry itself is `wherry.api.registry`."""
