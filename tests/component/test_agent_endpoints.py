@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack
+
 import aiohttp
 import anyio
 import pytest
 from tests.component.agent_lab import a_payload_container, task_arn
 from tests.component.endpoints_lab import ADDRESS, REFUSED, Plane, a_host, a_task, address_of, credentials
 
-from wherry.agent.endpoints import peers, protection, server, statistics
+from wherry.agent.endpoints import connections, peers, protection, server, statistics
 from wherry.agent.link.base import UnreachableError
 from wherry.model import payload
 
@@ -325,6 +329,34 @@ async def test_who_asks_too_often_is_told_so_and_others_are_not(host, plane):
         assert (await host.ask(host.uri(6), of=OTHER))[0] == 200
 
 
+async def test_connections_that_a_task_keeps_open_cost_nobody_else_his(host, plane):
+    async with host.agent(plane), AsyncExitStack() as kept:
+        await plane.send_tasks(a_task(5), a_task(6))
+        await host.runs(2)
+        endings = []
+        for _ in range(connections.MOST + 10):
+            reader, writer = await asyncio.open_connection(ADDRESS, host.port, local_addr=(OWN, 0))
+            kept.callback(writer.close)
+            endings.append(reader)
+        with anyio.fail_after(5):
+            for one in endings[connections.MOST :]:
+                with contextlib.suppress(ConnectionResetError):
+                    assert await one.read() == b""
+        assert not any(one.at_eof() for one in endings[: connections.MOST])
+        assert (await host.ask(host.uri(6), of=OTHER))[0] == 200
+        await kept.aclose()
+        with anyio.fail_after(5):
+            while await asked(host, OWN) != 200:
+                continue
+
+
+async def asked(host, of):
+    try:
+        return (await host.ask(host.uri(5), of=of))[0]
+    except (OSError, aiohttp.ClientError):
+        return None
+
+
 async def test_agents_of_one_host_answer_for_each_other(host, plane):
     other = Plane()
     async with host.agent(plane, "one"):
@@ -374,9 +406,5 @@ async def test_a_port_that_is_taken_keeps_no_task_from_running_and_is_taken_over
         await host.runs(1)
         await stranger.aclose()
         with anyio.fail_after(3):
-            while True:
-                try:
-                    assert (await host.ask(host.uri(5), of=OWN))[0] == 200
-                    break
-                except OSError:
-                    await anyio.sleep(0.05)
+            while await asked(host, OWN) != 200:
+                continue

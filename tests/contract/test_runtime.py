@@ -218,6 +218,38 @@ async def test_usage_samples_what_runs(lab):
     assert await lab.runtime.usage(runtime_id) is None
 
 
+async def test_a_container_is_inspected_in_dockers_words(lab):
+    spec = task(lab.container(labels={"team": "red"}))
+    [runtime_id] = await lab.started(spec)
+    found = await lab.runtime.inspect(runtime_id)
+    assert (found["Id"], found["State"]["Running"]) == (runtime_id, True)
+    assert found["State"]["StartedAt"] >= found["Created"]
+    assert found["State"]["FinishedAt"].startswith("0001-")
+    assert found["Image"].startswith("sha256:")
+    assert found["Config"]["Labels"]["team"] == "red"
+    assert {"Name", "Mounts"} <= found.keys()
+    assert found["HostConfig"]["LogConfig"]["Type"]
+    await lab.runtime.remove(runtime_id)
+    assert await lab.runtime.inspect(runtime_id) is None
+
+
+async def test_statistics_are_those_of_the_engine_with_the_tasks_network(lab):
+    spec = task(lab.container(memory=64 * 2**20))
+    [runtime_id] = await lab.started(spec)
+    sample = await lab.runtime.stats(runtime_id)
+    assert sample["id"] == runtime_id
+    assert 0 < sample["memory_stats"]["usage"] < sample["memory_stats"]["limit"] == 64 * 2**20
+    assert sample["cpu_stats"]["cpu_usage"]["total_usage"] >= 0
+    assert {"rx_bytes", "tx_bytes"} <= sample["networks"]["eth0"].keys()
+    await lab.runtime.stop(runtime_id, timeout=1)
+    assert await lab.runtime.stats(runtime_id) is None
+
+
+async def test_storage_is_a_file_system_that_is_not_full(lab):
+    storage = await lab.runtime.storage()
+    assert 0 < storage.utilized < storage.reserved
+
+
 async def test_a_sandbox_is_listed_until_it_is_removed(lab):
     spec = task(lab.container())
     await lab.runtime.ensure_sandbox(spec)

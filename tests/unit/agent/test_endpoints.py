@@ -16,7 +16,7 @@ from wherry.agent.memory import Assignment, ContainerMemory, End
 from wherry.agent.progress import look
 from wherry.agent.runtime.base import ContainerState, Health, Observed, Storage
 from wherry.agent.runtime.fake_documents import inspected
-from wherry.agent.spec import ContainerSpec, Eni, HealthCheck, PortMapping, TaskSpec
+from wherry.agent.spec import ContainerSpec, Eni, HealthCheck, PortMapping, RestartPolicy, TaskSpec
 
 ARN = "arn:aws:ecs:us-east-1:000000000000:task/default/" + "1" * 32
 CLUSTER = "arn:aws:ecs:us-east-1:000000000000:cluster/default"
@@ -153,14 +153,20 @@ def test_a_running_container_is_described_as_on_aws():
         ],
         "LogDriver": "json-file",
         "ContainerARN": "arn:aws:ecs:us-east-1:000000000000:container/1",
-        "RestartCount": 0,
     }
+
+
+def test_only_a_container_with_a_restart_policy_counts_its_restarts():
+    memory = ContainerMemory(runtime_id="c0ffee", restarts=2)
+    spec = ContainerSpec(name="app", image="fake/app", restart_policy=RestartPolicy())
+    assert described(a_task(spec), memory, running())["RestartCount"] == 2
+    assert "RestartCount" not in described(a_task(), memory, running())
 
 
 def test_version_3_has_what_version_2_had():
     found = described(a_task(), ContainerMemory(runtime_id="c0ffee"), running(), version=3)
     assert found["Networks"] == [{"NetworkMode": "awsvpc", "IPv4Addresses": ["172.31.0.5"]}]
-    assert found.keys() & {"LogDriver", "ContainerARN", "RestartCount"} == set()
+    assert found.keys() & {"LogDriver", "ContainerARN"} == set()
 
 
 def test_a_container_that_has_just_started_runs_whatever_its_agent_has_heard_of():

@@ -62,7 +62,7 @@ def container(view: View, one: ContainerView, inspected: Inspected | None, *, ve
             "LogDriver": log.get("Type"),
             "LogOptions": options,
             "ContainerARN": spec.arn,
-            "RestartCount": said.get("RestartCount"),
+            "RestartCount": None if spec.restart_policy is None else one.memory.restarts,
         }
     return _without_empty(document, keep={"DockerId", "DockerName", "ImageID", "Limits"})
 

@@ -7,11 +7,13 @@ endpoint with it, and there is nothing to hand over.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -23,6 +25,7 @@ from anyio.abc import TaskStatus
 from wherry.agent.endpoints import peers
 from wherry.agent.endpoints.answers import UnknownIdError, json_answer
 from wherry.agent.endpoints.callers import ADDRESS, RateLimit, caller, is_forwarded
+from wherry.agent.endpoints.connections import Connections, CountedProtocol
 from wherry.agent.endpoints.peers import UNKNOWN_HEADER, Peers
 from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.sandbox import link_local
@@ -63,6 +66,7 @@ class Endpoints:
         self._port = port
         self._peers = Peers(directory, instance)
         self._limit = RateLimit(time.monotonic)
+        self._connections = Connections()
         self._warned = False
 
     async def run(self, tables: Iterable[Routes], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -72,18 +76,21 @@ class Endpoints:
         """
         runner = web.AppRunner(self._application(tables), access_log=None, shutdown_timeout=LAST_WORDS)
         await runner.setup()
+        listening: asyncio.Server | None = None
         try:
             await self._serve_peers(runner)
             listening = await self._try_listening(runner)
             task_status.started()
             while True:
                 await anyio.sleep(LOOK)
-                if not listening:
+                if listening is None:
                     listening = await self._try_listening(runner)
                 elif not link_local.is_present(self._address):
                     await self._put_address()
         finally:
             with anyio.CancelScope(shield=True):
+                if listening is not None:
+                    listening.close()
                 await runner.cleanup()
                 await self._peers.close()
 
@@ -118,7 +125,7 @@ class Endpoints:
             return
         await web.SockSite(runner, listener).start()
 
-    async def _try_listening(self, runner: web.AppRunner) -> bool:
+    async def _try_listening(self, runner: web.AppRunner) -> asyncio.Server | None:
         try:
             await self._put_address()
             listener = _listener(self._address, self._port)
@@ -126,10 +133,14 @@ class Endpoints:
             if not self._warned:
                 self._warned = True
                 log.warning("endpoints_unavailable", address=self._address, port=self._port, **_explained(error))
-            return False
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+            return None
+
+        def accept() -> CountedProtocol:
+            return CountedProtocol(cast("web.Server", runner.server)(), self._connections)
+
+        server = await asyncio.get_running_loop().create_server(accept, sock=listener, backlog=_BACKLOG)
         log.info("endpoints_served", address=self._address, port=self._port)
-        return True
+        return server
 
     async def _put_address(self) -> None:
         if not self._address.startswith("127."):

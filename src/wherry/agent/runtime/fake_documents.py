@@ -17,7 +17,6 @@ def inspected(observed: Observed, spec: ContainerSpec) -> dict[str, Any]:
         "Name": f"/{spec.name}",
         "Image": "sha256:" + hashlib.sha256(spec.image.encode()).hexdigest(),
         "Created": timestamp(observed.created_at),
-        "RestartCount": 0,
         "State": {
             "Status": observed.state.value,
             "Running": observed.state is ContainerState.RUNNING,
