@@ -15,6 +15,7 @@ from tests.builders import KEYRING, NO_LOGS, NOW, SCOPE, Counter
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
 from wherry.api.table import TABLES
+from wherry.keyring import Keyring
 from wherry.model.call import Call, Principal
 from wherry.model.errors import ApiError
 from wherry.settings import Settings
@@ -38,10 +39,11 @@ JSON_TYPES = {
 class Aws:
     """A control plane without its gateway: `await aws("CreateCluster", clusterName="web")`."""
 
-    def __init__(self, store: Store, logs: LogStore = NO_LOGS) -> None:
+    def __init__(self, store: Store, logs: LogStore = NO_LOGS, *, keyring: Keyring = KEYRING) -> None:
         self.store = store
         self.now = NOW
         self.principal = ROOT
+        self.caller: Principal | None = None
         self.ctx = Context(
             store=store,
             logs=logs,
@@ -49,7 +51,7 @@ class Aws:
             scope=SCOPE,
             clock=lambda: self.now,
             entropy=Counter(),
-            keyring=KEYRING,
+            keyring=keyring,
         )
 
     async def seed(self) -> Aws:
@@ -66,7 +68,8 @@ class Aws:
             service=of,
             operation=operation,
             params=params,
-            principal=self.caller or Principal(account_id=SCOPE.account_id, arn=self.principal, access_key_id="AKIATEST"),
+            principal=self.caller
+            or Principal(account_id=SCOPE.account_id, arn=self.principal, access_key_id="AKIATEST"),
             region=SCOPE.region,
             request_id="00000000-0000-4000-8000-000000000000",
         )

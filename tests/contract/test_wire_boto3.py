@@ -16,14 +16,31 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from starlette.applications import Starlette
 
+from wherry.model.call import Principal
 from wherry.model.errors import ConflictException
 from wherry.wire.gateway import Gateway
 from wherry.wire.sigv4 import Secret
 from wherry.wire.trust import Trust
 
 ACCOUNT, REGION, MAX_BODY = "123456789012", "eu-west-1", 64 * 1024
-ANN = Secret(secret_access_key="ann's secret", principal_arn=f"arn:aws:iam::{ACCOUNT}:user/ann")
-BOB = Secret(secret_access_key="bob's", session_token="token", principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/b/b")
+
+
+def a_secret(key, secret, arn, **more):
+    principal = Principal(account_id=ACCOUNT, arn=arn, access_key_id=key)
+    return Secret(secret_access_key=secret, principal=principal, **more)
+
+
+ANN = a_secret("AKIAANN", "ann's secret", f"arn:aws:iam::{ACCOUNT}:user/ann")
+BOB = a_secret("ASIABOB", "bob's", f"arn:aws:sts::{ACCOUNT}:assumed-role/b/b", session_token="token")
+KEYS = {"AKIAANN": ANN, "ASIABOB": BOB}
+
+
+async def credentials(key, _token):
+    return KEYS.get(key)
+
+
+async def allow_all(_call):
+    return None
 
 
 async def create_service(call):
@@ -67,6 +84,7 @@ def serve(trust):
         trust=trust,
         clock=time.time,
         entropy=os.urandom,
+        authorize=allow_all,
         max_body=MAX_BODY,
     )
     listener = socket.create_server(("127.0.0.1", 0))
@@ -82,13 +100,12 @@ def serve(trust):
 
 @pytest.fixture(scope="module")
 def believing():
-    yield from serve(Trust(listen="127.0.0.1"))
+    yield from serve(Trust(listen="127.0.0.1", credentials=credentials))
 
 
 @pytest.fixture(scope="module")
 def strict():
-    keys = {"AKIAANN": ANN, "ASIABOB": BOB}
-    yield from serve(Trust(listen="127.0.0.1", strict=True, credentials=keys.get))
+    yield from serve(Trust(listen="127.0.0.1", strict=True, credentials=credentials))
 
 
 @pytest.fixture
@@ -141,18 +158,25 @@ def test_what_is_not_there_says_so(client, url):
 
 
 def test_principals_are_the_proven_ones(client, believing, strict):
-    assert client("sts", strict).get_caller_identity()["Arn"] == ANN.principal_arn
+    assert client("sts", strict).get_caller_identity()["Arn"] == ANN.principal.arn
     bob = {"key": "ASIABOB", "secret": BOB.secret_access_key, "token": BOB.session_token}
-    assert client("sts", strict, **bob).get_caller_identity()["Arn"] == BOB.principal_arn
+    assert client("sts", strict, **bob).get_caller_identity()["Arn"] == BOB.principal.arn
     root = f"arn:aws:iam::{ACCOUNT}:root"
     assert client("sts", believing, key="x", secret="y", region="us-east-1").get_caller_identity()["Arn"] == root
+    assert client("sts", believing, **bob).get_caller_identity()["Arn"] == BOB.principal.arn, "a key that is known"
+    assert code_of(client("sts", believing, **bob | {"secret": "y"}).get_caller_identity) == "SignatureDoesNotMatch"
+
+
+def test_calls_of_global_services_may_be_signed_for_their_region(client, strict):
+    assert client("sts", strict, region="us-east-1").get_caller_identity()["Arn"] == ANN.principal.arn
+    assert code_of(client("ecs", strict, region="us-east-1").list_clusters) == "InvalidSignatureException"
 
 
 @pytest.mark.parametrize(
     ("options", "codes"),
     [
         ({"secret": "wrong"}, ("InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure")),
-        ({"region": "us-east-1"}, ("InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure")),
+        ({"region": "eu-central-1"}, ("InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure")),
         ({"key": "NOBODY"}, ("UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure")),
         ({"token": "wrong"}, ("UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure")),
     ],
@@ -168,7 +192,7 @@ def test_each_protocol_has_its_words_for_a_signature_that_proves_nothing(client,
 def test_a_presigned_url_works_until_it_is_changed(client, strict):
     url = client("sts", strict).generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
     with urllib.request.urlopen(url) as response:
-        assert ANN.principal_arn.encode() in response.read()
+        assert ANN.principal.arn.encode() in response.read()
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(url.replace("X-Amz-Expires=60", "X-Amz-Expires=61"))
     with caught.value as refusal:

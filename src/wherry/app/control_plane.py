@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -22,17 +23,20 @@ from wherry import __version__
 from wherry.api import table
 from wherry.api.acs import assignments
 from wherry.api.acs.session import Session
+from wherry.api.authorization import decide
 from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
 from wherry.api.exec import relay
 from wherry.api.tcs import session as tcs
+from wherry.app.credentials import credentials_of
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.control import instances, logs, reaper, scheduler, services
 from wherry.keyring import KeyringError, open_keyring
 from wherry.model import datachannel
-from wherry.model.arn import Scope
-from wherry.model.errors import ApiError
+from wherry.model.arn import Scope, resource
+from wherry.model.call import Call, Principal
+from wherry.model.errors import ApiError, ClientException
 from wherry.model.instance import ContainerInstance
 from wherry.settings import TASKS_ADDRESS, Settings
 from wherry.store import Store, Tx
@@ -40,7 +44,6 @@ from wherry.store.logs import LogStore
 from wherry.wire.asgi import read_head
 from wherry.wire.gateway import Gateway
 from wherry.wire.server import listen, serve
-from wherry.wire.sigv4 import Secret
 from wherry.wire.trust import Trust, is_loopback, refuse_browsers
 from wherry.wire.websocket import WebSocketChannel, WebSocketStream, admit, refuse
 
@@ -60,12 +63,13 @@ async def run_control_plane(
 
     Raises `StartError` and `StoreError` before anything has been served.
     """
-    trust = trust_of(settings)
+    require_key(settings)
     prepare_directory(settings.data_dir)
     with claimed(settings.data_dir, "server"), closing(bind(settings)) as bound:
         port: int = bound.getsockname()[1]
         settings = msgspec.structs.replace(settings, port=port)
         async with open_context(settings, choose_vpc=choose_vpc) as ctx, anyio.create_task_group() as group:
+            trust = trust_of(ctx)
             for make in CONTROLLERS:
                 controller = make(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
                 await group.start(controller.run)
@@ -73,7 +77,7 @@ async def run_control_plane(
                 await group.start(controller.run)
             gateway = _gateway(ctx, trust)
             await group.start(serve, application(ctx, gateway, trust), bound, gateway.end_streams)
-            if settings.listens_for_tasks and trust.credentials is not None:
+            if settings.listens_for_tasks:
                 await group.start(_serve_tasks, ctx, trust)
             task_status.started(port)
 
@@ -102,6 +106,7 @@ def _gateway(ctx: Context, trust: Trust) -> Gateway:
         trust=trust,
         clock=ctx.clock,
         entropy=ctx.entropy,
+        authorize=partial(decide.authorize, ctx),
         max_body=ctx.settings.max_body,
     )
 
@@ -130,20 +135,25 @@ def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
         routes=[
             *gateway.routes(),
             Route("/health", health),
-            WebSocketRoute("/acs/ws", _agent_channel(ctx, trust, "containerInstanceArn", acs)),
-            WebSocketRoute("/tcs/ws", _agent_channel(ctx, trust, "containerInstance", telemetry)),
+            WebSocketRoute("/acs/ws", _agent_channel(ctx, trust, "Poll", "containerInstanceArn", acs)),
+            WebSocketRoute(
+                "/tcs/ws", _agent_channel(ctx, trust, "StartTelemetrySession", "containerInstance", telemetry)
+            ),
             WebSocketRoute(f"{datachannel.PATH}{{session_id}}", _data_channel(ctx, trust)),
         ]
     )
 
 
 def _agent_channel(
-    ctx: Context, trust: Trust, parameter: str, talk: Callable[[Channel, str], Awaitable[None]]
+    ctx: Context, trust: Trust, action: str, parameter: str, talk: Callable[[Channel, str], Awaitable[None]]
 ) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(websocket: WebSocket) -> None:
         try:
-            _admit(ctx, trust, websocket)
+            principal = await _admit(ctx, trust, websocket)
             instance_arn = websocket.query_params.get(parameter, "")
+            if "\x00" in instance_arn:
+                raise ClientException(f"{parameter} has a NUL character in it, which no ARN has.")
+            await decide.authorize(ctx, _upgrade(ctx, principal, action, instance_arn))
             await ctx.store.read(assignments.check_active, instance_arn)
         except ApiError as error:
             await refuse(websocket, error)
@@ -158,8 +168,8 @@ def _data_channel(ctx: Context, trust: Trust) -> Callable[[WebSocket], Awaitable
     """Let both ends of a session of ECS Exec in by their tokens, the agent's by its signature besides."""
 
     async def endpoint(websocket: WebSocket) -> None:
-        def admit_agent() -> None:
-            _admit(ctx, trust, websocket)
+        async def admit_agent() -> None:
+            await _admit(ctx, trust, websocket)
 
         try:
             refuse_browsers(read_head(websocket.scope).headers, trust)
@@ -176,8 +186,23 @@ def _data_channel(ctx: Context, trust: Trust) -> Callable[[WebSocket], Awaitable
     return endpoint
 
 
-def _admit(ctx: Context, trust: Trust, websocket: WebSocket) -> None:
-    admit(websocket, trust=trust, region=ctx.scope.region, account_id=ctx.scope.account_id, now=ctx.clock())
+def _upgrade(ctx: Context, principal: Principal, action: str, instance_arn: str) -> Call:
+    """Write an upgrade as the call of ECS that its action is."""
+    named = resource(instance_arn).split("/")
+    return Call(
+        service="ecs",
+        operation=action,
+        params={"containerInstance": instance_arn, "cluster": named[1] if len(named) == 3 else ""},
+        principal=principal,
+        region=ctx.scope.region,
+        request_id="",
+    )
+
+
+async def _admit(ctx: Context, trust: Trust, websocket: WebSocket) -> Principal:
+    return await admit(
+        websocket, trust=trust, region=ctx.scope.region, account_id=ctx.scope.account_id, now=ctx.clock()
+    )
 
 
 def _connected_agents(tx: Tx) -> int:
@@ -222,28 +247,22 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
         )
 
 
-def trust_of(settings: Settings) -> Trust:
-    """Decide whom the listener believes; raises `StartError` where it would have to believe strangers."""
-    secret = _secret(settings)
+def require_key(settings: Settings) -> None:
+    """Raise `StartError` where the listener verifies signatures and nobody could make one that holds."""
     strict = settings.auth == "strict"
-    if secret is None and (strict or not is_loopback(settings.listen)):
+    has_key = settings.access_key_id is not None and settings.secret_access_key is not None
+    if not has_key and (strict or not is_loopback(settings.listen)):
         where = "with --auth strict" if strict else f"on {settings.listen}"
         raise StartError(
             f"A control plane {where} verifies signatures and has no credentials to verify them with.",
             "Set WHERRY_ACCESS_KEY_ID and WHERRY_SECRET_ACCESS_KEY, or listen on 127.0.0.1.",
         )
-    known = {settings.access_key_id: secret}
-    return Trust(listen=settings.listen, strict=strict, credentials=known.get if secret is not None else None)
 
 
-def _secret(settings: Settings) -> Secret | None:
-    if settings.access_key_id is None or settings.secret_access_key is None:
-        return None
-    return Secret(
-        secret_access_key=settings.secret_access_key,
-        principal_arn=f"arn:aws:iam::{settings.account_id}:root",
-        session_token=settings.session_token,
-    )
+def trust_of(ctx: Context) -> Trust:
+    """Decide whom the listener believes: it knows the administrator's key and those of users and roles."""
+    settings = ctx.settings
+    return Trust(listen=settings.listen, strict=settings.auth == "strict", credentials=credentials_of(ctx))
 
 
 def bind(settings: Settings) -> socket.socket:

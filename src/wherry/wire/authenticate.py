@@ -39,7 +39,12 @@ _CODES: dict[Reason, dict[Protocol, tuple[str, int]]] = {
 }
 
 
-def authenticate(
+_GLOBAL = frozenset({"iam", "sts"})
+_GLOBAL_REGION = "us-east-1"
+"""The region for which clients sign calls of global services, wherever they are."""
+
+
+async def authenticate(
     request: Request,
     operation: Operation,
     protocol: Protocol,
@@ -49,21 +54,50 @@ def authenticate(
     account_id: str,
     now: float,
 ) -> Principal:
-    """Who calls; raises `WireError`. A believing listener reads nothing of the signature but the access key id."""
-    if not trust.verifies or trust.credentials is None:
-        return administrator(account_id, sigv4.scope_of(request)[0])
+    """Who calls; raises `WireError`."""
     try:
-        claim = sigv4.read(request)
-        secret = sigv4.verify(
+        return await principal_of(
             request,
-            claim,
-            secret=trust.credentials(claim.access_key_id),
+            trust=trust,
             region=region,
             service=operation.service.signing_name,
+            account_id=account_id,
             now=now,
             unsigned_payload=operation.unsigned_payload,
         )
     except SignatureError as error:
         code, status = _CODES[error.reason][protocol]
         raise WireError(code, str(error), status=status) from error
-    return Principal(account_id=account_id, arn=secret.principal_arn, access_key_id=claim.access_key_id)
+
+
+async def principal_of(
+    request: Request,
+    *,
+    trust: Trust,
+    region: str,
+    service: str,
+    account_id: str,
+    now: float,
+    unsigned_payload: bool = False,
+) -> Principal:
+    """Who calls the service of that signing name; raises `SignatureError`.
+
+    A believing listener takes everyone for the administrator whose key is not that of a user or role.
+    """
+    key_id, token = sigv4.scope_of(request)[0], sigv4.token_of(request)
+    secret = None
+    if trust.credentials is not None and key_id:
+        secret = await trust.credentials(key_id, token)
+    if not trust.verifies and (secret is None or secret.principal.is_administrator):
+        return administrator(account_id, key_id)
+    claim = sigv4.read(request)
+    is_global = service in _GLOBAL and claim.region == _GLOBAL_REGION
+    return sigv4.verify(
+        request,
+        claim,
+        secret=secret,
+        region=_GLOBAL_REGION if is_global else region,
+        service=service,
+        now=now,
+        unsigned_payload=unsigned_payload,
+    ).principal

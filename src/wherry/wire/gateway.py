@@ -52,9 +52,13 @@ class Gateway:
         trust: Trust,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
+        authorize: Authorize | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
-        """Serve `services`. `clock` gives epoch seconds, `entropy` that many random bytes, `max_body` is in bytes."""
+        """Serve `services`. `clock` gives epoch seconds, `entropy` that many random bytes, `max_body` is in bytes.
+
+        Without `authorize` nobody but administrators may do anything.
+        """
         self._services = services
         self._catalog = Catalog(services)
         self._region = region
@@ -62,6 +66,7 @@ class Gateway:
         self._trust = trust
         self._clock = clock
         self._entropy = entropy
+        self._authorize = authorize or _only_administrators
         self._max_body = max_body
         self._streams: set[anyio.CancelScope] = set()
 
@@ -106,7 +111,7 @@ class Gateway:
             refuse_browsers(request.headers, self._trust)
             service, protocol, name = msgspec.structs.astuple(identify(self._catalog, request))
             operation = service.operation(name)
-            principal = self._authenticate(request, operation, protocol)
+            principal = await self._authenticate(request, operation, protocol)
             call = Call(
                 service=service.id,
                 operation=name,
@@ -132,8 +137,8 @@ class Gateway:
     def _new_request_id(self) -> str:
         return str(uuid.UUID(bytes=self._entropy(16), version=4))
 
-    def _authenticate(self, request: Request, operation: Operation, protocol: Protocol) -> Principal:
-        return authenticate(
+    async def _authenticate(self, request: Request, operation: Operation, protocol: Protocol) -> Principal:
+        return await authenticate(
             request,
             operation,
             protocol,
@@ -169,13 +174,6 @@ async def _parse(operation: Operation, protocol: Protocol, request: Request) -> 
 
 async def _only_administrators(call: Call) -> NoReturn:
     raise WireError("AccessDeniedException", f"User: {call.principal.arn} is not authorized.", status=403)
-
-
-async def _parse(operation: Operation, protocol: Protocol, request: Request) -> dict[str, Any]:
-    """Parse a large body on a thread: other calls need not wait for that."""
-    if len(request.body) < LARGE_BODY:
-        return parse(operation, protocol, request)
-    return await to_thread.run_sync(parse, operation, protocol, request)
 
 
 def _internal(service: Service | None) -> ApiError:

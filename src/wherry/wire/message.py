@@ -14,7 +14,8 @@ Protocol = Literal["json", "query", "ec2"]
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """An HTTP request as it was on the wire: `path` and `query` still percent-encoded, header names in lower case.
 
-    `client` is the address that it came from. Texts are UTF-8 with surrogate escapes for what is not, so that a signature sees the bytes that were sent.
+    Texts are UTF-8 with surrogate escapes for what is not, so that a signature sees the bytes that were sent. `client`
+    is the address that it came from.
     """
 
     method: str

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
+from wherry.model.call import Principal
 from wherry.wire.message import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -34,14 +35,14 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     """What the server knows of an access key; its `repr` gives nothing away."""
 
     secret_access_key: str
-    principal_arn: str
+    principal: Principal
     session_token: str | None = None
 
     def __repr__(self) -> str:
-        return f"Secret(principal_arn={self.principal_arn!r})"
+        return f"Secret({self.principal.arn!r})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's own would tell all
-        return [("principal_arn", self.principal_arn)]
+        return [("principal", self.principal.arn)]
 
 
 class Reason(enum.Enum):
@@ -51,7 +52,7 @@ class Reason(enum.Enum):
     INCOMPLETE = "the signature cannot be read"
     UNKNOWN_KEY = "the access key or its session token is not known"
     MISMATCH = "the signature is another one, or not of this time"
-    EXPIRED = "the presigned request is too old"
+    EXPIRED = "the presigned request is too old, or the session token has come to its end"
 
 
 class SignatureError(Exception):
@@ -101,6 +102,12 @@ def scope_of(request: Request) -> tuple[str, str]:
     text = request.header("authorization") or dict(_query_pairs(request.query)).get("X-Amz-Credential", "")
     found = re.search(r"(?:Credential=|^)([\w-]{1,128})/\d{8}/[\w-]{1,64}/([\w-]{1,64})/aws4_request", text, re.ASCII)
     return (found[1], found[2]) if found else ("", "")
+
+
+def token_of(request: Request) -> str | None:
+    """The session token that a request shows, without judging."""
+    found = request.header("x-amz-security-token")
+    return found if found is not None else dict(_query_pairs(request.query)).get("X-Amz-Security-Token")
 
 
 def verify(

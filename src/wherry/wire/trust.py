@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 
 import msgspec
@@ -12,8 +12,8 @@ from wherry.model.call import Principal
 from wherry.wire.errors import WireError
 from wherry.wire.sigv4 import Secret
 
-Credentials = Callable[[str], Secret | None]
-"""Looks an access key id up."""
+Credentials = Callable[[str, str | None], Awaitable[Secret | None]]
+"""Looks up an access key id with the session token that came along; raises `SignatureError` for what has ended."""
 
 Headers = Iterable[tuple[str, str]]
 """Header names in lower case with their values."""
@@ -22,7 +22,8 @@ Headers = Iterable[tuple[str, str]]
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """What a listener believes. `listen` is the host name or address that it is bound to.
 
-    A loopback listener believes everyone unless it is `strict`; every other one verifies, and needs `credentials`.
+    A loopback listener believes everyone unless it is `strict`, but for keys that `credentials` knows as those of a
+    user or role: who calls with one acts as such. Every other one verifies, and needs `credentials`.
     `hosts` are further names by which a loopback listener may be called.
     """
 

@@ -54,6 +54,10 @@ SERVICES = {
 }
 
 
+async def nobody(_key, _token):
+    return None
+
+
 def gateway(trust=None):
     return Gateway(
         services=SERVICES,
@@ -145,7 +149,7 @@ async def test_browsers_are_refused_in_the_callers_protocol():
 
 @pytest.mark.anyio
 async def test_a_verifying_listener_wants_a_signature():
-    trust = Trust(listen="localhost", strict=True, credentials=lambda _key: None)
+    trust = Trust(listen="localhost", strict=True, credentials=nobody)
     assert await error_of(json_request("ListClusters"), trust=trust) == (400, "MissingAuthenticationTokenException")
     response = await answered(form_request("Action=GetCallerIdentity&Version=2011-06-15"), trust=trust)
     assert response.status == 403

@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
+from wherry.model.call import Principal
 from wherry.wire import sigv4
 from wherry.wire.message import Request
 from wherry.wire.sigv4 import Reason, Secret, SignatureError
 
 KEY = "AKIDEXAMPLE"
-SECRET = Secret(secret_access_key="wJalrXUtnFEMI/K7MDENG", principal_arn="arn:aws:iam::123456789012:user/ann")
+ANN = Principal(account_id="123456789012", arn="arn:aws:iam::123456789012:user/ann", access_key_id="AKIAEXAMPLE")
+SECRET = Secret(secret_access_key="wJalrXUtnFEMI/K7MDENG", principal=ANN)
 TEMPORARY = msgspec.structs.replace(SECRET, session_token="the/token+of=session")
 HEADERS = {
     "Content-Type": "application/x-amz-json-1.1",

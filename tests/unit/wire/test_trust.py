@@ -6,7 +6,7 @@ from wherry.wire.errors import WireError
 from wherry.wire.trust import Trust, administrator, is_loopback, refuse_browsers
 
 
-def nobody(_access_key_id):
+async def nobody(_access_key_id, _session_token):
     return None
 
 

@@ -10,10 +10,16 @@ from tests.unit.wire.test_sigv4 import SECRET, signed
 from wherry.wire import sigv4
 from wherry.wire.errors import WireError
 from wherry.wire.message import Request
+from wherry.wire.sigv4 import Secret
 from wherry.wire.trust import Trust
 from wherry.wire.websocket import WebSocketChannel, admit
 
-TRUST = Trust(listen="0.0.0.0", credentials=lambda _: SECRET)
+
+async def ann(_key: str, _token: str | None) -> Secret:
+    return SECRET
+
+
+TRUST = Trust(listen="0.0.0.0", credentials=ann)
 
 
 def upgrade(request: Request) -> WebSocket:
@@ -31,23 +37,25 @@ def upgrade(request: Request) -> WebSocket:
     return WebSocket(scope, nothing, nothing)
 
 
-def let_in(request: Request) -> str:
+async def let_in(request: Request) -> str:
     claim = sigv4.read(request)
-    principal = admit(upgrade(request), trust=TRUST, region="us-east-1", account_id="1" * 12, now=claim.signed_at)
+    principal = await admit(upgrade(request), trust=TRUST, region="us-east-1", account_id="1" * 12, now=claim.signed_at)
     return principal.arn
 
 
-def test_a_signed_upgrade_is_let_in_whatever_bytes_its_headers_have() -> None:
+@pytest.mark.anyio
+async def test_a_signed_upgrade_is_let_in_whatever_bytes_its_headers_have() -> None:
     headers = {"X-Amz-Meta": "Grüße"}
     request = signed(method="GET", url="http://localhost:4566/acs/ws?clusterArn=a%2Fb", headers=headers, body=b"")
-    assert let_in(request) == SECRET.principal_arn
+    assert await let_in(request) == SECRET.principal.arn
 
 
-def test_an_upgrade_for_another_instance_than_was_signed_is_refused() -> None:
+@pytest.mark.anyio
+async def test_an_upgrade_for_another_instance_than_was_signed_is_refused() -> None:
     request = signed(method="GET", url="http://localhost:4566/acs/ws?containerInstanceArn=a", headers={}, body=b"")
     other = Request(method="GET", path=request.path, query="containerInstanceArn=b", headers=request.headers)
     with pytest.raises(WireError) as caught:
-        let_in(other)
+        await let_in(other)
     assert caught.value.status == 403
 
 

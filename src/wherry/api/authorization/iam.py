@@ -1,0 +1,75 @@
+"""The demands of IAM: each operation acts on the entity that it names first.
+
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from wherry.api.authorization.demand import ANY, Demand, action_of, request_tags, resource_tags
+from wherry.api.iam.entities import arn_of
+from wherry.model import arn
+from wherry.model.arn import Scope
+from wherry.model.call import Call
+from wherry.model.iam.identity import Group, InstanceProfile, Role, User
+from wherry.store import Tx
+
+_TYPES: Mapping[str, tuple[type[Role | User | Group | InstanceProfile], str]] = {
+    "InstanceProfileName": (InstanceProfile, "instance-profile"),
+    "RoleName": (Role, "role"),
+    "GroupName": (Group, "group"),
+    "UserName": (User, "user"),
+}
+"""Member -> what it names, in the order in which an operation that has several is about them."""
+
+_OF_THE_CALLER = frozenset(
+    {"CreateAccessKey", "DeleteAccessKey", "GetUser", "ListAccessKeys", "UpdateAccessKey"},
+)
+_LISTS = {"ListRoles": "role", "ListUsers": "user", "ListGroups": "group", "ListInstanceProfiles": "instance-profile"}
+
+
+def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
+    """Tell what a call demands; adding a role to an instance profile passes it to EC2."""
+    params = call.params
+    keys = request_tags(params.get("Tags") or ())
+    if params.get("PermissionsBoundary"):
+        keys["iam:PermissionsBoundary"] = params["PermissionsBoundary"]
+    if "PolicyArn" in params and not call.operation.endswith("PolicyVersion"):
+        keys["iam:PolicyARN"] = params["PolicyArn"]
+    if "AWSServiceName" in params:
+        keys["iam:AWSServiceName"] = params["AWSServiceName"]
+    resource, tags = _resource(tx, scope, call)
+    yield Demand(action=action_of(call), resource=resource, keys=keys | tags)
+    if call.operation == "UpdateUser":
+        renamed = params.get("NewUserName") or params["UserName"]
+        yield Demand(action=action_of(call), resource=arn_of(scope, "user", params.get("NewPath") or "/", renamed))
+    if call.operation == "AddRoleToInstanceProfile":
+        role, _ = _named(tx, scope, "RoleName", params["RoleName"], "/")
+        yield Demand(action="iam:PassRole", resource=role, keys={"iam:PassedToService": "ec2.amazonaws.com"})
+
+
+def _resource(tx: Tx, scope: Scope, call: Call) -> tuple[str, dict[str, str | tuple[str, ...]]]:
+    """Name what a call acts on, and the condition keys of its tags."""
+    params, operation = call.params, call.operation
+    for member in _TYPES:
+        if params.get(member):
+            return _named(tx, scope, member, params[member], params.get("Path") or "/")
+    if operation in _OF_THE_CALLER and ":user/" in call.principal.arn:
+        return _named(tx, scope, "UserName", arn.last(call.principal.arn), "/")
+    if operation in _LISTS:
+        return arn_of(scope, _LISTS[operation], params.get("PathPrefix") or "/", ""), {}
+    if operation == "CreatePolicy":
+        return arn_of(scope, "policy", params.get("Path") or "/", params["PolicyName"]), {}
+    if operation == "CreateServiceLinkedRole":
+        return arn_of(scope, "role", f"/aws-service-role/{params['AWSServiceName']}/", "*"), {}
+    named = params.get("PolicyArn") or params.get("PolicySourceArn")
+    return (named or ANY), {}
+
+
+def _named(tx: Tx, scope: Scope, member: str, name: str, path: str) -> tuple[str, dict[str, str | tuple[str, ...]]]:
+    type_, kind = _TYPES[member]
+    found = tx.get(type_, name)
+    if found is None:
+        return arn_of(scope, kind, path, name), {}
+    return found.arn, {} if isinstance(found, Group) else resource_tags(found.tags)
