@@ -19,6 +19,7 @@ from wherry.model.errors import ApiError, NotImplementedException, RequestEntity
 from wherry.wire.asgi import BodyTooLargeError, ClientGoneError, read_request, send_response, send_stream
 from wherry.wire.authenticate import authenticate
 from wherry.wire.errors import WireError
+from wherry.wire.forward import NOTHING, Forwarder
 from wherry.wire.identify import identify, spoken_protocol
 from wherry.wire.message import Protocol, Request, Response
 from wherry.wire.models import Catalog, Operation, Service, load
@@ -53,20 +54,22 @@ class Gateway:
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
         authorize: Authorize | None = None,
+        forwarder: Forwarder = NOTHING,
         max_body: int = MAX_BODY,
     ) -> None:
         """Serve `services`. `clock` gives epoch seconds, `entropy` that many random bytes, `max_body` is in bytes.
 
-        Without `authorize` nobody but administrators may do anything.
+        Without `authorize` nobody but administrators may do anything. What is the `forwarder`'s is passed on to it.
         """
         self._services = services
-        self._catalog = Catalog(services)
+        self._catalog = Catalog(services.keys() | forwarder.services)
         self._region = region
         self._account_id = account_id
         self._trust = trust
         self._clock = clock
         self._entropy = entropy
         self._authorize = authorize or _only_administrators
+        self._forwarder = forwarder
         self._max_body = max_body
         self._streams: set[anyio.CancelScope] = set()
 
@@ -125,6 +128,8 @@ class Gateway:
             handler = self._handler(service.id, name)
             if not principal.is_administrator:
                 await self._authorize(call)
+            if handler is None:
+                return await self._forwarder.send(request, service)
             result = await handler(call)
             return serialize(operation, protocol, result, request_id)
         except ApiError as error:
@@ -148,7 +153,10 @@ class Gateway:
             now=self._clock(),
         )
 
-    def _handler(self, service: str, operation: str) -> Handler:
+    def _handler(self, service: str, operation: str) -> Handler | None:
+        """Find who carries out an operation, None where it is passed on."""
+        if service in self._forwarder.services:
+            return None
         handler = self._services[service].get(operation)
         if handler is None:
             raise NotImplementedException(f"Wherry does not implement {service}:{operation}.")
