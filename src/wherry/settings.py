@@ -93,6 +93,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses of the default VPC, /16 to /24; fixed at the first start. `wherry up` finds a free range itself."""
     max_body: Annotated[int, Meta(ge=1024)] = 4 * 1024 * 1024
     """Largest request body in bytes."""
+    forward: str = ""
+    """Services that others carry out, `secretsmanager=https://…,ssm=http://…`: calls that are allowed here go there."""
+    forward_access_key_id: str | None = None
+    """Access key that forwarded calls are signed with."""
+    forward_secret_access_key: str | None = None
+    """Its secret. Never logged, never stored."""
+    forward_session_token: str | None = None
+    """Session token that goes with them, if any."""
+    forward_region: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")] | None = None
+    """Region that forwarded calls are signed for; without it that of the ARNs."""
     image_pull_behavior: Annotated[str, Meta(pattern="^(default|always|once|prefer-cached)$")] = "default"
     """`default` (pull, else the cached image), `always`, `once` or `prefer-cached`."""
     sandbox: Annotated[str, Meta(pattern="^(auto|namespace|pause)$")] = "auto"
@@ -114,16 +124,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """CPU units for tasks, 1024 a core; without it all cores."""
     memory: Annotated[int, Meta(ge=4)] | None = None
     """MiB of memory for tasks; without it all of it."""
-    efs: str = ""
-    """What EFS volumes are on the agent's host: `fs-12345678=/srv/efs,fs-0123abcd=nfs://server/export`. Access points,
-    `fsap-…`, are named in the same way, each with the directory that it means."""
-    log_spool: Annotated[int, Meta(ge=4)] = 1024
-    """MiB of containers' log lines that the agent keeps on disk while the control plane is away; when they are full,
-    containers wait, or their own buffers drop, by the `mode` of their logConfiguration. One container may take a
-    quarter."""
-    timing: Timing = Timing()
-
-    @property
     host_paths: str = ""
     """Paths of the host, separated by commas, at and below which tasks on EC2 capacity may mount; none by default.
     Trust whoever may run such tasks with all that is there."""
@@ -138,6 +138,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host_users: Annotated[str, Meta(pattern="^(administrator|everybody)$")] = "administrator"
     """Who may register task definitions that use what the host rules allow: the account's `administrator`, or
     `everybody` whose policies allow RegisterTaskDefinition."""
+    efs: str = ""
+    """What EFS volumes are on the agent's host: `fs-12345678=/srv/efs,fs-0123abcd=nfs://server/export`. Access points,
+    `fsap-…`, are named in the same way, each with the directory that it means."""
+    log_spool: Annotated[int, Meta(ge=4)] = 1024
+    """MiB of containers' log lines that the agent keeps on disk while the control plane is away; when they are full,
+    containers wait, or their own buffers drop, by the `mode` of their logConfiguration. One container may take a
+    quarter."""
+    timing: Timing = Timing()
+
+    @property
     def resolved_database_url(self) -> str:
         """The database: the one named, or SQLite in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir / 'wherry.db'}"
@@ -167,16 +177,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.base_url
 
     @property
-    def base_url(self) -> str:
-        """Where agents reach this control plane: what is advertised, or where it listens.
-
-        A control plane that listens on every address and advertises none is reached on loopback: agents of other hosts
-        need `advertise_url`.
-        """
-        if self.advertise_url is not None:
-            return self.advertise_url.rstrip("/")
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104 - read, not bound
-    @property
     def host_rules(self) -> HostRules:
         """What tasks may take of the hosts; raises `SettingsError`."""
         try:
@@ -190,6 +190,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except ValueError as error:
             raise SettingsError(str(error)) from None
 
+    @property
+    def base_url(self) -> str:
+        """Where agents reach this control plane: what is advertised, or where it listens.
+
+        A control plane that listens on every address and advertises none is reached on loopback: agents of other hosts
+        need `advertise_url`.
+        """
+        if self.advertise_url is not None:
+            return self.advertise_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104 - read, not bound
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def __repr__(self) -> str:
