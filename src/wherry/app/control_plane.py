@@ -30,6 +30,7 @@ from wherry.api.ec2 import defaults
 from wherry.api.exec import relay
 from wherry.api.tcs import session as tcs
 from wherry.app.credentials import credentials_of
+from wherry.app.forwards import forwards_of
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.control import instances, logs, reaper, scheduler, services
 from wherry.keyring import KeyringError, open_keyring
@@ -42,6 +43,7 @@ from wherry.settings import TASKS_ADDRESS, Settings
 from wherry.store import Store, Tx
 from wherry.store.logs import LogStore
 from wherry.wire.asgi import read_head
+from wherry.wire.forward import Forwarder, forwarding
 from wherry.wire.gateway import Gateway
 from wherry.wire.server import listen, serve
 from wherry.wire.trust import Trust, is_loopback, refuse_browsers
@@ -64,26 +66,31 @@ async def run_control_plane(
     Raises `StartError` and `StoreError` before anything has been served.
     """
     require_key(settings)
+    forwards = forwards_of(settings)
     prepare_directory(settings.data_dir)
     with claimed(settings.data_dir, "server"), closing(bind(settings)) as bound:
         port: int = bound.getsockname()[1]
         settings = msgspec.structs.replace(settings, port=port)
-        async with open_context(settings, choose_vpc=choose_vpc) as ctx, anyio.create_task_group() as group:
+        async with (
+            open_context(settings, choose_vpc=choose_vpc) as ctx,
+            forwarding(forwards) as forwarder,
+            anyio.create_task_group() as group,
+        ):
             trust = trust_of(ctx)
             for make in CONTROLLERS:
                 controller = make(ctx.store, settings, ctx.scope, clock=ctx.clock, entropy=ctx.entropy)
                 await group.start(controller.run)
-            for controller in logs.controllers(ctx.logs, clock=ctx.clock, entropy=ctx.entropy):
+            for controller in logs.controllers(ctx.logs, ctx.scope, clock=ctx.clock, entropy=ctx.entropy):
                 await group.start(controller.run)
-            gateway = _gateway(ctx, trust)
+            gateway = _gateway(ctx, trust, forwarder)
             await group.start(serve, application(ctx, gateway, trust), bound, gateway.end_streams)
             if settings.listens_for_tasks:
-                await group.start(_serve_tasks, ctx, trust)
+                await group.start(_serve_tasks, ctx, trust, forwarder)
             task_status.started(port)
 
 
 async def _serve_tasks(
-    ctx: Context, trust: Trust, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ctx: Context, trust: Trust, forwarder: Forwarder, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve tasks where they reach this machine: they have credentials, and are not believed without."""
     strict = msgspec.structs.replace(trust, listen=TASKS_ADDRESS, strict=True)
@@ -94,11 +101,11 @@ async def _serve_tasks(
         task_status.started()
         return
     with closing(bound):
-        gateway = _gateway(ctx, strict)
+        gateway = _gateway(ctx, strict, forwarder)
         await serve(application(ctx, gateway, strict), bound, gateway.end_streams, task_status=task_status)
 
 
-def _gateway(ctx: Context, trust: Trust) -> Gateway:
+def _gateway(ctx: Context, trust: Trust, forwarder: Forwarder) -> Gateway:
     return Gateway(
         services=table.services(ctx),
         region=ctx.scope.region,
@@ -107,6 +114,7 @@ def _gateway(ctx: Context, trust: Trust) -> Gateway:
         clock=ctx.clock,
         entropy=ctx.entropy,
         authorize=partial(decide.authorize, ctx),
+        forwarder=forwarder,
         max_body=ctx.settings.max_body,
     )
 

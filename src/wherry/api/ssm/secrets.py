@@ -11,7 +11,6 @@ from typing import Any
 
 from wherry.api.context import Context
 from wherry.api.secretsmanager import versions
-from wherry.model.call import Call
 from wherry.model.errors import ApiError, ResourceNotFoundException, ValidationException
 from wherry.model.ssm import names
 from wherry.model.ssm.errors import ParameterNotFound
@@ -21,7 +20,7 @@ from wherry.model.ssm.parameter import ParameterType
 _VERSION_ID = re.compile(r"[0-9A-Za-z-]{32,64}")
 
 
-async def get(ctx: Context, call: Call, wanted: Selected, *, decrypted: bool) -> dict[str, Any]:
+async def get(ctx: Context, wanted: Selected, *, decrypted: bool) -> dict[str, Any]:
     """Show a secret as GetParameter does; a version id or a staging label may follow its name after a colon."""
     if not decrypted:
         raise ValidationException("WithDecryption flag must be True for retrieving a Secret Manager secret.")

@@ -100,7 +100,7 @@ async def _get(ctx: Context, call: Call, name: str) -> dict[str, Any]:
     wanted = names.split(name)
     decrypted = bool(call.params.get("WithDecryption"))
     if wanted.name.startswith(names.SECRETS):
-        return await secrets.get(ctx, call, wanted, decrypted=decrypted)
+        return await secrets.get(ctx, wanted, decrypted=decrypted)
     parameter, version = await ctx.store.read(lookup.selected, ctx.scope, wanted)
     return lookup.view(parameter, version, ctx.keyring, decrypted=decrypted, selector=wanted.selector)
 
