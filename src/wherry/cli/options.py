@@ -110,7 +110,25 @@ class DirectoryOptions:
     ] = None
 
 
-Options = ServerOptions | HostOptions | AgentOptions | ClientOptions | DirectoryOptions
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DatabaseOptions:
+    """Which database is meant, and where its keys are."""
+
+    data_dir: Annotated[
+        Path | None, Parameter(env_var="WHERRY_DATA_DIR", help="Its data directory (default /var/lib/wherry).")
+    ] = None
+    database_url: Annotated[
+        str | None,
+        Parameter(env_var="WHERRY_DATABASE_URL", help="postgresql://… instead of SQLite in the data directory."),
+    ] = None
+    key_file: Annotated[
+        Path | None,
+        Parameter(env_var="WHERRY_KEY_FILE", help="The key file (default secrets.key in the data directory)."),
+    ] = None
+
+
+Options = ServerOptions | HostOptions | AgentOptions | ClientOptions | DirectoryOptions | DatabaseOptions
 
 
 def decode(*groups: Options | None) -> Settings:
