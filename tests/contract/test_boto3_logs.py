@@ -179,3 +179,34 @@ def test_a_live_tail_does_not_hold_up_a_shutdown(tmp_path: Path) -> None:
     assert ended.wait(5)
     assert time.monotonic() - began < 3
     client.close()
+
+
+def test_a_query_of_insights_counts_by_field(logs: Any, group: str) -> None:
+    put(logs, group, *(f'{{"level": "{level}", "ms": {ms}}}' for ms, level in enumerate(("INFO", "ERROR", "INFO"))))
+    now = int(time.time())
+    query = logs.start_query(
+        logGroupName=group,
+        startTime=now - 3600,
+        endTime=now + 3600,
+        queryString="stats count(*) as n, max(ms) as slowest by level | sort n desc",
+    )["queryId"]
+    deadline = time.monotonic() + 20
+    while (answer := logs.get_query_results(queryId=query))["status"] in {"Scheduled", "Running"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    assert answer["status"] == "Complete"
+    rows = [{cell["field"]: cell["value"] for cell in row} for row in answer["results"]]
+    assert rows == [
+        {"level": "INFO", "n": "2", "slowest": "2"},
+        {"level": "ERROR", "n": "1", "slowest": "1"},
+    ]
+    assert [one["queryId"] for one in logs.describe_queries(logGroupName=group)["queries"]] == [query]
+
+
+def test_a_query_that_is_none_is_refused_with_the_reason(logs: Any, group: str) -> None:
+    code, message = refusal(
+        logs.start_query, logGroupName=group, startTime=0, endTime=1, queryString="filter level = | stats"
+    )
+    assert code == "MalformedQueryException"
+    assert "position" in message

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from wherry.control import log_queries
 from wherry.control.loop import Controller
+from wherry.model.arn import Scope
 from wherry.model.ids import Entropy
 from wherry.model.logs.chunk import Chunk, repack
 from wherry.model.logs.nouns import LogGroup, LogStream, Remains
@@ -23,9 +25,14 @@ PERIOD = 600.0
 Clock = Callable[[], float]
 
 
-def controllers(logs: LogStore, *, clock: Clock, entropy: Entropy) -> tuple[Controller, ...]:
+def controllers(logs: LogStore, scope: Scope, *, clock: Clock, entropy: Entropy) -> tuple[Controller, ...]:
     """Make the loops of a log database."""
-    return (_packer(logs, clock, entropy), _retention(logs, clock, entropy), _remover(logs, entropy))
+    return (
+        log_queries.controller(logs, scope, clock=clock, entropy=entropy),
+        _packer(logs, clock, entropy),
+        _retention(logs, clock, entropy),
+        _remover(logs, entropy),
+    )
 
 
 def _packer(logs: LogStore, clock: Clock, entropy: Entropy) -> Controller:

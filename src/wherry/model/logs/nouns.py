@@ -50,6 +50,10 @@ class LogStream(Entity, frozen=True):
         return self.last_event_timestamp or 0
 
 
+ResultRow = tuple[tuple[str, str], ...]
+"""A row of results: fields and what they show."""
+
+
 class QueryStatus(StrEnum):
     """What becomes of a query of Logs Insights."""
 
@@ -62,7 +66,7 @@ class QueryStatus(StrEnum):
 
 
 class LogQuery(Entity, frozen=True):
-    """A query of Logs Insights and its results; `start_time` and `end_time` are epoch seconds, both inclusive."""
+    """A query of Logs Insights; `start_time` and `end_time` are epoch seconds, both inclusive."""
 
     query_id: str
     query_string: str
@@ -74,7 +78,7 @@ class LogQuery(Entity, frozen=True):
     user_identity: str = ""
     status: QueryStatus = QueryStatus.SCHEDULED
     finished_at: int = 0
-    results: tuple[tuple[tuple[str, str], ...], ...] = ()
+    result_count: int = 0
     records_matched: int = 0
     records_scanned: int = 0
     bytes_scanned: int = 0
@@ -83,6 +87,13 @@ class LogQuery(Entity, frozen=True):
     def is_over(self) -> bool:
         """Say whether nothing more becomes of it."""
         return self.status not in {QueryStatus.SCHEDULED, QueryStatus.RUNNING}
+
+
+class LogResults(Entity, frozen=True):
+    """The results of a query that is complete."""
+
+    query_id: str
+    rows: tuple[ResultRow, ...] = ()
 
 
 class Remains(Entity, frozen=True):

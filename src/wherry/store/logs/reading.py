@@ -31,6 +31,9 @@ class Selection(msgspec.Struct, frozen=True):
         return log_stream_name in self.names if self.names else log_stream_name.startswith(self.prefix)
 
 
+EVERYTHING = Selection()
+
+
 def read_stream(tx: LogTx, stream: LogStream, span: Span, *, backward: bool, limit: int) -> Page:
     """Read a page of a stream's events."""
     sources = tx.sources_of_stream(stream.id, span, backward=backward)
@@ -42,9 +45,25 @@ def filter_group(
 ) -> Page:
     """Read a page of the events of a group that match a pattern."""
     deadline = monotonic() + LONGEST_SCAN
+    merge = events_of_group(
+        tx, group, span, of=of, pattern=pattern, backward=backward, enough=lambda: monotonic() > deadline
+    )
+    return cut(merge, limit=limit)
+
+
+def events_of_group(
+    tx: LogTx,
+    group: LogGroup,
+    span: Span,
+    *,
+    of: Selection,
+    backward: bool,
+    enough: Callable[[], bool],
+    pattern: Pattern | None = None,
+) -> Merge[int]:
+    """Read the events of a group, until there are `enough`."""
     sources = tx.sources_of_group(group.id, span, wanted=wanted(tx, group, of), backward=backward)
-    reader = _reader(tx, span, pattern)
-    return cut(Merge(sources, reader, backward=backward, enough=lambda: monotonic() > deadline), limit=limit)
+    return Merge(sources, _reader(tx, span, pattern), backward=backward, enough=enough)
 
 
 def wanted(tx: LogTx, group: LogGroup, of: Selection) -> Callable[[int], bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from wherry.model.logs.nouns import LogGroup, LogQuery, LogStream, Remains
+from wherry.model.logs.nouns import LogGroup, LogQuery, LogResults, LogStream, Remains
 from wherry.store.migrate import History
 from wherry.store.schema import Schema, Table, integer, text
 
@@ -42,6 +42,7 @@ TABLES: tuple[Table[Any], ...] = (
         indexes=(("create_time",), ("status", "create_time")),
         marks=lambda query: [("log-query", query.query_id)],
     ),
+    Table(name="log_results", type=LogResults, key="query_id"),
     Table(name="log_remains", type=Remains, key="key", marks=lambda remains: [("log-remains", remains.key)]),
 )
 

@@ -42,6 +42,7 @@ def _entities() -> None:
     )
     op.create_index("ix_log_queries_create_time", "log_queries", ["create_time"])
     op.create_index("ix_log_queries_status_create_time", "log_queries", ["status", "create_time"])
+    _entity("log_results", "query_id")
     _entity("log_remains", "key")
 
 
