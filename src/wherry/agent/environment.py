@@ -6,9 +6,10 @@ ask the wrong one.
 
 from __future__ import annotations
 
+from wherry.agent.sandbox import names
 from wherry.agent.spec import TaskSpec
 
-ENDPOINT = "http://169.254.170.2"
+ENDPOINT = f"http://{names.ENDPOINTS_ADDRESS}"
 
 
 def injected(task: TaskSpec, *, token: str) -> dict[str, str]:

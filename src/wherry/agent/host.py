@@ -16,9 +16,12 @@ from wherry.agent.runtime.base import RuntimeUnavailableError
 from wherry.agent.runtime.engine import Engine, EngineError, is_local
 from wherry.agent.runtime.pause import ARCHITECTURES
 from wherry.agent.runtime.registration import RUNTIME
-from wherry.agent.sandbox import files
+from wherry.agent.sandbox import files, names
 
 MIN_API = (1, 41)
+
+_IP_FREEBIND = 15
+"""The socket option of Linux, which Python has no name for."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -40,6 +43,7 @@ async def check_host(*, url: str, ports: Iterable[tuple[str, int]] = (), proc: P
         await anyio.to_thread.run_sync(check_forwarding, proc),
         await anyio.to_thread.run_sync(check_resolvers),
         await anyio.to_thread.run_sync(check_veth),
+        check_endpoints(),
     ]
     return checks + [check_port(host, port) for host, port in ports]
 
@@ -140,6 +144,23 @@ def check_veth() -> Check:
         if missing
         else "Use a kernel with namespaces.",
     )
+
+
+def check_endpoints(address: str = names.ENDPOINTS_ADDRESS, port: int = 80) -> Check:
+    """Try to listen where tasks ask for metadata and credentials, beside agents that already do."""
+    with socket.socket(socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # The address may not be there yet: an agent puts it there.
+        listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        try:
+            listener.bind((address, port))
+            listener.listen()
+        except OSError as error:
+            remedy = "Let what listens on that port of all addresses listen on others: tasks ask for credentials there."
+            detail = f"{address} port {port}: {error.strerror}"
+            return Check("task endpoints", ok=False, detail=detail, remedy=remedy, needed=False)
+    return Check("task endpoints", ok=True, detail=f"{address} port {port}", needed=False)
 
 
 def check_port(host: str, port: int) -> Check:

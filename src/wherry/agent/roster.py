@@ -71,8 +71,9 @@ class Roster:
         self._forget_finished()
         changed = [assignment for task in tasks if (assignment := self._changed(task)) is not None]
         self._around.journal.save(changed)
+        here = self._runners.keys() | {assignment.arn for assignment in changed}
         for task in tasks:
-            if task.arn in self._runners or task.arn in {assignment.arn for assignment in changed}:
+            if task.arn in here:
                 self._around.credentials.take_all(task)
         for assignment in changed:
             if (runner := self._runners.get(assignment.arn)) is not None:

@@ -16,6 +16,8 @@ from wherry.agent.memory import Assignment, ContainerMemory, End
 from wherry.agent.progress import look
 from wherry.agent.runtime.base import ContainerState, Health, Observed, Storage
 from wherry.agent.runtime.fake_documents import inspected
+from wherry.agent.sandbox import clock
+from wherry.agent.sandbox.clock import ClockDrift
 from wherry.agent.spec import ContainerSpec, Eni, HealthCheck, PortMapping, RestartPolicy, TaskSpec
 
 ARN = "arn:aws:ecs:us-east-1:000000000000:task/default/" + "1" * 32
@@ -199,7 +201,8 @@ def test_a_task_is_described_as_on_aws():
     memory = ContainerMemory(runtime_id="c0ffee", pull_started_at=1_700_000_000.0, pull_stopped_at=1_700_000_000.125)
     spec = a_task(service_name="shop", group="service:shop")
     view = look(Assignment(spec=spec, containers={"app": memory}), [running()])
-    assert documents.task(view, [{"Name": "app"}], version=4, storage=Storage(utilized=1, reserved=9)) == {
+    drift = ClockDrift(error_bound=0.5, synchronized=True, at=1_700_000_000.0)
+    assert documents.task(view, [{"Name": "app"}], version=4, storage=Storage(utilized=1, reserved=9), drift=drift) == {
         "Cluster": CLUSTER,
         "TaskARN": ARN,
         "Family": "web",
@@ -215,6 +218,11 @@ def test_a_task_is_described_as_on_aws():
         "VPCID": "vpc-1",
         "ServiceName": "shop",
         "Group": "service:shop",
+        "ClockDrift": {
+            "ClockErrorBound": 0.5,
+            "ReferenceTimestamp": "2023-11-14T22:13:20Z",
+            "ClockSynchronizationStatus": "SYNCHRONIZED",
+        },
         "EphemeralStorageMetrics": {"Utilized": 1, "Reserved": 9},
         "FaultInjectionEnabled": False,
     }
@@ -271,3 +279,8 @@ def test_only_a_task_with_a_role_is_told_where_its_credentials_are():
     }
     told = environment.injected(a_task(task_credentials_id="id"), token="t")
     assert told == plain | {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/id"}
+
+
+def test_the_kernel_tells_how_far_the_clock_may_be_off():
+    found = clock.drift()
+    assert 0 <= found.error_bound < 60_000

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from wherry.agent.host import check_forwarding, check_port, check_program, check_root, judge_engine
+from wherry.agent.host import check_endpoints, check_forwarding, check_port, check_program, check_root, judge_engine
 from wherry.agent.runtime.engine import engine_url, is_local
 
 VERSION = {"Version": "20.10.24", "ApiVersion": "1.41"}
@@ -66,3 +66,16 @@ def test_the_engine_is_found_as_docker_finds_it():
         True,
         False,
     ]
+
+
+def test_task_endpoints_stand_beside_those_of_another_agent_and_nobody_else():
+    with socket.socket() as agent:
+        agent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        agent.bind(("127.0.0.1", 0))
+        agent.listen()
+        assert check_endpoints("127.0.0.1", agent.getsockname()[1]).ok
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        check = check_endpoints("127.0.0.1", stranger.getsockname()[1])
+        assert (check.ok, check.needed) == (False, False)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from wherry.agent.sandbox import names
 from wherry.agent.spec import Struct
 
-ADDRESS = "169.254.170.2"
-"""Where every task finds the endpoints; an address of the host's loopback."""
+ADDRESS = names.ENDPOINTS_ADDRESS
 
 SOURCE_HEADER = "X-Wherry-Source"
 """The address of the one who asks, where an agent asks another in its name: believed on the unix socket only."""

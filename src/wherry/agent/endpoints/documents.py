@@ -13,6 +13,7 @@ from typing import Any
 from wherry.agent.memory import Assignment
 from wherry.agent.progress import ContainerView, Phase, View
 from wherry.agent.runtime.base import Storage
+from wherry.agent.sandbox.clock import ClockDrift
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 
 Inspected = Mapping[str, Any]
@@ -67,8 +68,15 @@ def container(view: View, one: ContainerView, inspected: Inspected | None, *, ve
     return _without_empty(document, keep={"DockerId", "DockerName", "ImageID", "Limits"})
 
 
-def task(view: View, containers: Iterable[Document], *, version: int, storage: Storage | None = None) -> Document:
-    """Describe a task with its containers."""
+def task(
+    view: View,
+    containers: Iterable[Document],
+    *,
+    version: int,
+    storage: Storage | None = None,
+    drift: ClockDrift | None = None,
+) -> Document:
+    """Describe a task with its containers; what is known of the host's disk and clock is for Fargate alone."""
     assignment, spec = view.assignment, view.assignment.spec
     facts = [one.memory for one in view.containers]
     ends = [one.end.at for one in facts if one.end is not None and one.end.at is not None]
@@ -93,8 +101,9 @@ def task(view: View, containers: Iterable[Document], *, version: int, storage: S
             "VPCID": spec.vpc_id,
             "ServiceName": spec.service_name,
             "Group": spec.group,
-            "EphemeralStorageMetrics": _storage(storage) if spec.launch_type == "FARGATE" else None,
         }
+        if spec.launch_type == "FARGATE":
+            document |= {"ClockDrift": _drift(drift), "EphemeralStorageMetrics": _storage(storage)}
     document = _without_empty(document)
     return document | {"FaultInjectionEnabled": False} if version >= 4 else document
 
@@ -155,6 +164,16 @@ def _health(one: ContainerView, state: Inspected) -> Document | None:
 
 def _storage(storage: Storage | None) -> Document | None:
     return None if storage is None else {"Utilized": storage.utilized, "Reserved": storage.reserved}
+
+
+def _drift(drift: ClockDrift | None) -> Document | None:
+    if drift is None:
+        return None
+    return {
+        "ClockErrorBound": drift.error_bound,
+        "ReferenceTimestamp": _rfc3339(drift.at),
+        "ClockSynchronizationStatus": "SYNCHRONIZED" if drift.synchronized else "NOT_SYNCHRONIZED",
+    }
 
 
 def _desired(assignment: Assignment) -> str:

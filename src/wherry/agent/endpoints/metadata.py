@@ -19,6 +19,7 @@ from wherry.agent.endpoints.tags import Tags
 from wherry.agent.progress import ContainerView, Phase
 from wherry.agent.runtime.base import Runtime, RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.together import together
+from wherry.agent.sandbox import clock
 
 log = structlog.get_logger()
 
@@ -85,8 +86,10 @@ class Metadata:
 
         await together(inspect, shown)
         described = [documents.container(view, one, inspected[one.name], version=version) for one in shown]
-        storage = await self._runtime.storage() if version >= 4 else None
-        return documents.task(view, described, version=version, storage=storage)
+        if version < 4:
+            return documents.task(view, described, version=version)
+        storage = await self._runtime.storage()
+        return documents.task(view, described, version=version, storage=storage, drift=clock.drift())
 
     async def _task_with_tags(self, resident: Resident, version: int) -> Document:
         document = await self._task(resident, version)

@@ -43,7 +43,7 @@ from wherry.agent.runtime.samples import Samples
 from wherry.agent.runtime.sandboxes import NamespaceSandbox, PauseSandbox, Sandbox, admit, dismiss
 from wherry.agent.runtime.together import together
 from wherry.agent.runtime.volumes import Volumes, without
-from wherry.agent.sandbox import cgroups, eni, files, firewall, names, namespaces
+from wherry.agent.sandbox import cgroups, eni, files, firewall, link_local, names, namespaces
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 from wherry.model.filesystems import FileSystems
 
@@ -336,6 +336,7 @@ class DockerRuntime:
         cgroups.remove_empty(host.hierarchy, self.instance)
         if not eni.listed():
             await firewall.remove()
+            await anyio.to_thread.run_sync(link_local.remove, names.ENDPOINTS_ADDRESS)
             self._forwarding = False
         return sum(entry["Labels"].get(translate.LABEL_ROLE) == translate.ROLE_TASK for entry in found)
 

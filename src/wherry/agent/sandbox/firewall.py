@@ -25,7 +25,7 @@ _FILTER = f"""\
 *filter
 :{CHAIN} - [0:0]
 :{INPUT_CHAIN} - [0:0]
--A {INPUT_CHAIN} -i {_ENI} -d 169.254.170.2 -p tcp --dport 80 -j ACCEPT
+-A {INPUT_CHAIN} -i {_ENI} -d {names.ENDPOINTS_ADDRESS} -p tcp --dport 80 -j ACCEPT
 -A {CHAIN} -i {_ENI} -o {_ENI} -j ACCEPT
 -A {CHAIN} -o {_ENI} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A {CHAIN} -i {_ENI} -o docker+ -j RETURN

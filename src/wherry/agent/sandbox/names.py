@@ -11,6 +11,9 @@ import re
 LINK_PREFIX = "whr"
 """Host ends of ENIs begin with this; the firewall rules match it."""
 
+ENDPOINTS_ADDRESS = "169.254.170.2"
+"""Where every task finds what its agent serves; an address of the host's loopback."""
+
 _INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
