@@ -16,12 +16,12 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from wherry.agent import dependencies, progress, reports, secrets, steps
+from wherry.agent import dependencies, environment_files, progress, reports, secrets, steps
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
-from wherry.agent.logs.faults import misdirected
+from wherry.agent.link.objects import ObjectStore
 from wherry.agent.logs.relay import Relay
 from wherry.agent.logs.spool import SpoolError
 from wherry.agent.memory import Assignment, Fault
@@ -66,6 +66,7 @@ class Surroundings(Struct, frozen=True):
     credentials: RoleCredentialsStore = msgspec.field(default_factory=RoleCredentialsStore)
     environment: Callable[[TaskSpec, ContainerSpec], dict[str, str]] = _nothing
     relay: Relay | None = None
+    objects: ObjectStore | None = None
 
 
 class _Doing:
@@ -91,7 +92,8 @@ class Runner:
         self._doing: dict[str, _Doing] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._sandboxed = False
-        has_secrets = any(container.secrets for container in assignment.spec.containers)
+        has_secrets = any(one.secrets or one.environment_files for one in assignment.spec.containers)
+        self._files: environment_files.Files = {}
         self._secrets: secrets.Values | None = None if has_secrets else {}
         self._unstarted: set[str] = set()
 
@@ -210,9 +212,11 @@ class Runner:
                 await self._pull(container)
             case steps.FetchSecrets():
                 signer = self._around.credentials.signer(self.assignment.arn, RoleType.EXECUTION)
+                self._files = await environment_files.fetch(self.assignment.spec, self._around.objects, signer)
                 self._secrets = await secrets.fetch(self.assignment.spec, self._around.control_plane, signer)
             case steps.CreateContainer(container=container):
-                furnished = await self._furnished(secrets.given(container, self._secrets or {}))
+                with_files = environment_files.given(container, self._files)
+                furnished = await self._furnished(secrets.given(with_files, self._secrets or {}))
                 await runtime.create(self.assignment.spec, furnished)
                 self._unstarted.add(container.name)
             case steps.StartContainer(name=name, runtime_id=runtime_id):
@@ -282,15 +286,14 @@ class Runner:
                 self._remember(replace(self.assignment, fault=known))
             case steps.PullImage(container=container):
                 self._note(container.name, pull_stopped_at=self._around.clock(), fault=known)
+            case steps.CreateContainer() if fault.name == "ResourceInitializationError":
+                self._remember(replace(self.assignment, fault=known))
             case steps.CreateContainer(container=container):
                 self._note(container.name, fault=known)
             case steps.RestartContainer(name=name):
                 self._note(name, restart_fault=known)
             case steps.StartContainer(name=name):
-                if (of_task := misdirected(known, launch_type=self.assignment.spec.launch_type)) is not None:
-                    self._remember(replace(self.assignment, fault=of_task))
-                else:
-                    self._note(name, fault=known)
+                self._note(name, fault=known)
             case _:
                 return False
         return True

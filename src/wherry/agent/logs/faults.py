@@ -1,10 +1,11 @@
-"""What a container's start says of its log driver, in the words of ECS, and whose fault that is. Pure."""
+"""What is said of a log driver that keeps a container from starting, and whose fault that is. Pure."""
 
 from __future__ import annotations
 
 import re
 
-from wherry.agent.memory import Fault
+from wherry.agent.link.base import RefusedError
+from wherry.agent.runtime.base import RuntimeFault
 
 _DRIVER = "failed to initialize logging driver: "
 
@@ -16,14 +17,11 @@ _UNANSWERED = re.compile(
 )
 
 
-def misdirected(fault: Fault, *, launch_type: str) -> Fault | None:
-    """Word the refusal of a log driver as Fargate does, which has it fail the task; None for any other fault."""
-    _, found, why = fault.message.partition(_DRIVER)
-    if not found or launch_type != "FARGATE":
-        return None
-    what = " ".join(why.split())
-    message = f"failed to validate logger args: create stream has been retried 1 times: {what} : exit status 1"
-    return Fault(name="ResourceInitializationError", message=message)
+def not_validated(refusal: RefusedError) -> RuntimeFault:
+    """Word a refused log stream as Fargate does, which asks for it before it starts a container."""
+    why = f"failed to create Cloudwatch log stream: {refusal.code}: {refusal.message}"
+    text = f"failed to validate logger args: create stream has been retried 1 times: {why} : exit status 1"
+    return RuntimeFault("ResourceInitializationError", text)
 
 
 def unanswered(error: str) -> bool:

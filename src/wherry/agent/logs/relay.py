@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from wherry.agent.backoff import Backoff
 from wherry.agent.link.base import RefusedError, UnreachableError
 from wherry.agent.logs import gap, options
+from wherry.agent.logs.faults import not_validated
 from wherry.agent.logs.forward import Forwarder, Verdict, verdict
 from wherry.agent.logs.spool import REMEMBERED, Batch, Spool, SpoolError
 from wherry.agent.logs.stream import Event, Line, Stream
@@ -126,11 +127,13 @@ class Relay:
                 group.start_soon(self._carry, way)
                 if way.suspect:
                     group.start_soon(self._settle, way, began)
+            await anyio.sleep_forever()
 
     async def equipped(self, task: TaskSpec, container: ContainerSpec) -> ContainerSpec:
         """Complete the log options of a container that is to be created, and know its stream from now on.
 
-        Raises `SpoolError`.
+        On Fargate the stream is asked for here: `RuntimeFault` (ResourceInitializationError) if it is refused. Elsewhere
+        that is the driver's to do, which in non-blocking mode starts without it. Raises `SpoolError`.
         """
         if container.logs is None:
             return container
@@ -141,6 +144,8 @@ class Relay:
             way = self._ways[token] = _Way(stream, suspect=False)
             if self._group is not None:
                 self._group.start_soon(self._carry, way)
+        if stream is not None and task.launch_type == "FARGATE":
+            await self._validate(self._ways[token])
         return replace(container, logs=options.completed(container.logs, stream=stream, endpoint=self._endpoint))
 
     async def finish(self, task_arn: str, name: str) -> None:
@@ -160,6 +165,22 @@ class Relay:
             await self._take(way, await self._lost(way, None))
             await self._end(way)
 
+    async def _validate(self, way: _Way) -> None:
+        try:
+            with anyio.fail_after(PATIENCE):
+                await self._forwarder.make(way.stream)
+        except (UnreachableError, TimeoutError) as error:
+            await self._put_off(way, error)
+        except RefusedError as refusal:
+            if verdict(refusal) is not Verdict.PASSES:
+                raise not_validated(refusal) from refusal
+            await self._put_off(way, refusal)
+
+    async def _put_off(self, way: _Way, error: Exception) -> None:
+        log.warning("log_stream_put_off", group=way.stream.group, stream=way.stream.name, error=str(error))
+        await self._spooled(self._spool.ask_for_stream, way.stream.token)
+        way.wake()
+
     def knows(self, token: str) -> bool:
         """Tell whether a container of this agent has the token."""
         return token in self._ways
@@ -174,9 +195,7 @@ class Relay:
             with anyio.fail_after(PATIENCE):
                 await self._forwarder.create_stream(way.stream)
         except (UnreachableError, TimeoutError) as error:
-            log.warning("log_stream_put_off", group=group, stream=name, error=str(error))
-            await self._spooled(self._spool.ask_for_stream, token)
-            way.wake()
+            await self._put_off(way, error)
 
     async def create_group(self, token: str, group: str) -> None:
         """Answer CreateLogGroup likewise; the stream that is then asked for brings the group along."""
