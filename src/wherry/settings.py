@@ -138,6 +138,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host_users: Annotated[str, Meta(pattern="^(administrator|everybody)$")] = "administrator"
     """Who may register task definitions that use what the host rules allow: the account's `administrator`, or
     `everybody` whose policies allow RegisterTaskDefinition."""
+    s3_endpoint_url: Annotated[str, Meta(pattern="^https?://")] | None = None
+    """Where the agent reads environmentFiles: S3, or an object store that speaks its language."""
+    s3_access_key_id: str | None = None
+    """Access key that they are read with; without it each task's execution role reads its own."""
+    s3_secret_access_key: str | None = None
+    """Its secret. Never logged, never stored."""
     efs: str = ""
     """What EFS volumes are on the agent's host: `fs-12345678=/srv/efs,fs-0123abcd=nfs://server/export`. Access points,
     `fsap-…`, are named in the same way, each with the directory that it means."""
@@ -145,6 +151,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """MiB of containers' log lines that the agent keeps on disk while the control plane is away; when they are full,
     containers wait, or their own buffers drop, by the `mode` of their logConfiguration. One container may take a
     quarter."""
+    registry: Annotated[str, Meta(pattern="^(off|on|create-on-push)$")] = "off"
+    """`on`: run a registry of images, ECR's, at /v2/ of the API's port; needs the program docker-registry.
+    `create-on-push`: the same, and a push makes the repository if there is none."""
     timing: Timing = Timing()
 
     @property

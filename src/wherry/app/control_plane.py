@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, Router, WebSocketRoute
+from starlette.types import Scope as ASGIScope
 from starlette.websockets import WebSocket
 
 from wherry import __version__
@@ -28,9 +29,11 @@ from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
 from wherry.api.exec import relay
+from wherry.api.registry.front import Front
 from wherry.api.tcs import session as tcs
 from wherry.app.credentials import credentials_of
 from wherry.app.forwards import forwards_of
+from wherry.app.registry import registry
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.control import instances, logs, reaper, scheduler, services
 from wherry.keyring import KeyringError, open_keyring
@@ -133,6 +136,9 @@ def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
         agents = await ctx.store.read(_connected_agents)
         return JSONResponse({"status": "ok", "version": __version__, "agents": agents})
 
+    def admit_registry(scope: ASGIScope) -> None:
+        refuse_browsers(read_head(scope).headers, trust)
+
     async def acs(channel: Channel, instance_arn: str) -> None:
         await Session(ctx, channel, instance_arn).run()
 
@@ -143,6 +149,7 @@ def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
         routes=[
             *gateway.routes(),
             Route("/health", health),
+            Route("/v2/{rest:path}", Front(ctx, admit=admit_registry)),
             WebSocketRoute("/acs/ws", _agent_channel(ctx, trust, "Poll", "containerInstanceArn", acs)),
             WebSocketRoute(
                 "/tcs/ws", _agent_channel(ctx, trust, "StartTelemetrySession", "containerInstance", telemetry)
@@ -231,6 +238,7 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
     async with (
         Store.open(settings.resolved_database_url) as store,
         LogStore.open(settings.resolved_logs_database_url) as log_store,
+        registry(settings, keyring) as images,
     ):
         vpc_cidr = settings.vpc_cidr
         if vpc_cidr is None and choose_vpc is not None and await store.read(defaults.vpc_cidr) is None:
@@ -252,6 +260,7 @@ async def open_context(settings: Settings, *, choose_vpc: Callable[[], str] | No
             clock=time.time,
             entropy=os.urandom,
             keyring=keyring,
+            registry=images,
         )
 
 

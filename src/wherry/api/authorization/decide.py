@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from wherry.api.authorization import ecs, iam, logs, secretsmanager, ssm, sts
+from wherry.api.authorization import ecr, ecs, iam, logs, secretsmanager, ssm, sts
 from wherry.api.authorization.demand import Demand, Demands, action_of
 from wherry.api.context import Context
 from wherry.api.iam.permissions import keys_of, permissions_of, with_keys
@@ -15,6 +15,7 @@ from wherry.model.iam.evaluate import Request
 from wherry.store import Tx
 
 DEMANDS: Mapping[str, Demands] = {
+    "ecr": ecr.demands,
     "ecs": ecs.demands,
     "iam": iam.demands,
     "logs": logs.demands,

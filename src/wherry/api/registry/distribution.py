@@ -87,10 +87,18 @@ class Distribution:
                 yield Answer(
                     status=response.status,
                     headers={name.lower(): value for name, value in response.headers.items()},
-                    body=response.content.iter_any(),
+                    body=_pieces(response),
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ContentUnavailableError(str(error) or type(error).__name__) from error
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ContentUnavailableError(str(error) or type(error).__name__) from error
 
 
 def _manifest(repository: str, digest: str) -> str:

@@ -43,6 +43,8 @@ def basic(password: str) -> str:
 
 def read(keyring: Keyring, authorization: str, *, now: float) -> Principal:
     """Read the principal out of an Authorization header, Basic or Bearer; raises `WrongTokenError`."""
+    if not authorization:
+        raise WrongTokenError("no basic auth credentials")
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
