@@ -94,7 +94,7 @@ def test_events_too_old_and_too_new_are_rejected_and_the_rest_kept(logs: Any, gr
 
 
 def test_a_line_may_hold_any_character(logs: Any, group: str) -> None:
-    line = "NUL \x00, quote \", bell \x07, \U0001f600"
+    line = 'NUL \x00, quote ", bell \x07, \U0001f600'
     put(logs, group, line)
     assert messages(logs.get_log_events(logGroupName=group, logStreamName="s")) == [line]
 
@@ -122,7 +122,9 @@ def test_groups_and_streams_are_described_in_pages(logs: Any, group: str) -> Non
     pages = logs.get_paginator("describe_log_streams").paginate(
         logGroupName=group, logStreamNamePrefix="web/", PaginationConfig={"PageSize": 2}
     )
-    assert [stream["logStreamName"] for page in pages for stream in page["logStreams"]] == [f"web/{n}" for n in range(5)]
+    assert [stream["logStreamName"] for page in pages for stream in page["logStreams"]] == [
+        f"web/{n}" for n in range(5)
+    ]
 
     logs.put_retention_policy(logGroupName=group, retentionInDays=7)
     [described] = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]

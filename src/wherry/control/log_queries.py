@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from time import monotonic
 from typing import Any
 
 import structlog
@@ -113,7 +112,6 @@ def _finish(tx: LogTx, query_id: str, changes: Mapping[str, Any], rows: tuple[Re
 
 def _scan(tx: LogTx, query: LogQuery, progress: _Progress, scope: Scope, *, now: float) -> None:
     """Go on for a while, through the first of the groups that are left, from the newest event to the oldest."""
-    deadline = monotonic() + SLICE_SECONDS
     group = tx.get(LogGroup, progress.groups[0])
     if group is None:
         progress.groups.pop(0)
@@ -122,9 +120,8 @@ def _scan(tx: LogTx, query: LogQuery, progress: _Progress, scope: Scope, *, now:
     span = span_of(start, query.end_time * 1000 + 1000)
     if progress.before is not None:
         span = span._replace(end=min(span.end, progress.before))
-    merge = reading.events_of_group(
-        tx, group, span, of=EVERYTHING, backward=True, enough=lambda: monotonic() > deadline or progress.plan.is_full
-    )
+    enough = reading.patience(span, SLICE_SECONDS)
+    merge = reading.events_of_group(tx, group, span, of=EVERYTHING, backward=True, enough=enough)
     names: dict[int, str] = {}
     where = f"{scope.account_id}:{group.log_group_name}"
     for event, log_stream_id in merge:

@@ -58,11 +58,15 @@ class Source(NamedTuple, Generic[C]):
     chunk: C
 
 
+Enough = Callable[[Position], bool]
+"""Says whether to stop at a position."""
+
+
 class Merge(Generic[C]):
     """The events of many chunks in order, or backwards. A chunk is read only when its turn has come.
 
-    The chunks must come by their first timestamps, or backwards by their last ones. When `enough` says so, no other
-    chunk is read: iteration ends, and `stopped_at` tells the position behind which to go on.
+    The chunks must come by their first timestamps, or backwards by their last ones. When `enough`, which is told behind
+    which position to go on, says so, no other chunk is read: iteration ends, and `stopped_at` tells that position.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class Merge(Generic[C]):
         read: Callable[[C], list[Event]],
         *,
         backward: bool = False,
-        enough: Callable[[], bool] = lambda: False,
+        enough: Enough = lambda _: False,
     ) -> None:
         self.stopped_at: Position | None = None
         self._sources = sources
@@ -85,9 +89,10 @@ class Merge(Generic[C]):
         for source in self._sources:
             bound = sign * (source.last_timestamp if self._backward else source.first_timestamp)
             yield from _before(opened, bound)
-            if self._enough():
-                # Whatever comes before the bound has been yielded, and nothing else: go on from there.
-                self.stopped_at = (source.last_timestamp + 1, 0) if self._backward else (bound - 1, LAST)
+            # Whatever comes before the bound has been yielded, and nothing else: go on from there.
+            here = (source.last_timestamp + 1, -1) if self._backward else (bound - 1, LAST)
+            if self._enough(here):
+                self.stopped_at = here
                 return
             events = self._read(source.chunk)
             if events:

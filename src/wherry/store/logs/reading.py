@@ -7,9 +7,9 @@ from time import monotonic
 
 import msgspec
 
-from wherry.model.logs.chunk import Event, unpack
+from wherry.model.logs.chunk import Event, Position, unpack
 from wherry.model.logs.nouns import LogGroup, LogStream, Remains
-from wherry.model.logs.page import Merge, Page, Span, cut
+from wherry.model.logs.page import Enough, Merge, Page, Span, cut
 from wherry.model.logs.pattern import Pattern
 from wherry.store.logs.tx import LogTx
 from wherry.store.schema import Range
@@ -44,11 +44,8 @@ def filter_group(
     tx: LogTx, group: LogGroup, span: Span, *, of: Selection, pattern: Pattern, backward: bool, limit: int
 ) -> Page:
     """Read a page of the events of a group that match a pattern."""
-    deadline = monotonic() + LONGEST_SCAN
-    merge = events_of_group(
-        tx, group, span, of=of, pattern=pattern, backward=backward, enough=lambda: monotonic() > deadline
-    )
-    return cut(merge, limit=limit)
+    enough = patience(span, LONGEST_SCAN)
+    return cut(events_of_group(tx, group, span, of=of, pattern=pattern, backward=backward, enough=enough), limit=limit)
 
 
 def events_of_group(
@@ -58,12 +55,29 @@ def events_of_group(
     *,
     of: Selection,
     backward: bool,
-    enough: Callable[[], bool],
+    enough: Enough,
     pattern: Pattern | None = None,
 ) -> Merge[int]:
     """Read the events of a group, until there are `enough`."""
     sources = tx.sources_of_group(group.id, span, wanted=wanted(tx, group, of), backward=backward)
     return Merge(sources, _reader(tx, span, pattern), backward=backward, enough=enough)
+
+
+def patience(span: Span, seconds: float) -> Enough:
+    """Make what stops a merge after a while, which begins when it has come to what no page before has passed.
+
+    Where many chunks overlap, those that lie across the beginning of a page must be read anew for each page.
+    """
+    deadline: list[float] = []
+
+    def enough(position: Position) -> bool:
+        if position not in span:
+            return False
+        if not deadline:
+            deadline.append(monotonic() + seconds)
+        return monotonic() > deadline[0]
+
+    return enough
 
 
 def wanted(tx: LogTx, group: LogGroup, of: Selection) -> Callable[[int], bool]:

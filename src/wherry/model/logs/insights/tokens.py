@@ -13,8 +13,7 @@ _TOKENS = re.compile(
   | (?P<duration>\d+(?:ms|mo|[smhdwqy])(?:in|onth|ec|r|ay|ear|eek|tr|uarter)?s?\b)
   | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)
   | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
-  | (?P<quoted>`[^`]+`)
-  | (?P<name>[@A-Za-z_][\w@]*(?:\.(?:[\w@-]+|`[^`]+`))*)
+  | (?P<name>(?:[@A-Za-z_][\w@]*|`[^`]+`)(?:\.(?:[\w@-]+|`[^`]+`))*)
   | (?P<sign>=~|!=|<=|>=|[=<>|,()\[\]+\-*/%^])
     """,
     re.VERBOSE | re.DOTALL,
@@ -59,7 +58,7 @@ def _meant(kind: str, text: str) -> tuple[str, str]:
     match kind:
         case "text":
             return kind, unescape(text[1:-1])
-        case "quoted" | "name":
+        case "name":
             return "name", text.replace("`", "")
     return kind, text
 
