@@ -290,7 +290,7 @@ def reports(seed: int) -> Storm:
         "value": ("FARGATE",),
     }
     done = [model.operation_model(name) for name in OPERATIONS]
-    return Storm(seed, done, [model.operation_model("ExecuteCommand")], known)
+    return Storm(seed, done, [model.operation_model("UpdateContainerAgent")], known)
 
 
 def a_gateway(aws: Aws) -> Gateway:

@@ -276,7 +276,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"schedulingStrategy": "DAEMON"}, "InvalidParameterException"),
     ({"deploymentController": {"type": "EXTERNAL"}}, "InvalidParameterException"),
     ({"availabilityZoneRebalancing": "ENABLED"}, "InvalidParameterException"),
-    ({"enableExecuteCommand": True}, "InvalidParameterException"),
     ({"healthCheckGracePeriodSeconds": -1}, "InvalidParameterException"),
     ({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}, "InvalidParameterException"),
     ({"deploymentConfiguration": {"maximumPercent": 100}}, "InvalidParameterException"),

@@ -158,7 +158,6 @@ async def stop(aws: Aws, task_arn: str) -> None:
         ),
         ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": []}}}, "InvalidParameterException", None),
         ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s-x"]}}}, "InvalidParameterException", None),
-        ({"enableExecuteCommand": True}, "InvalidParameterException", None),
         ({"referenceId": "x"}, "InvalidParameterException", None),
         ({"propagateTags": "SERVICE"}, "InvalidParameterException", None),
         ({"group": "service:web"}, "InvalidParameterException", None),

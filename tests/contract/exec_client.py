@@ -122,10 +122,16 @@ class Plugin:
             while self.closed is None:
                 await self._changed.wait()
 
-    async def acknowledged(self) -> None:
-        """Wait until everything typed has arrived."""
+    async def acknowledged(self, *, but: int = 0) -> None:
+        """Wait until everything typed has arrived `but` some."""
         with anyio.fail_after(30):
-            while self._unacknowledged:
+            while len(self._unacknowledged) > but:
+                await self._changed.wait()
+
+    async def has_heard(self, messages: int) -> None:
+        """Wait for so many messages of output, whether they were taken or not."""
+        with anyio.fail_after(30):
+            while self.heard < messages:
                 await self._changed.wait()
 
     async def run(self) -> None:

@@ -230,7 +230,6 @@ def test_what_a_service_cannot_have_yet_is_refused_by_name(services: Services) -
     balancer = [{"targetGroupArn": "arn:x", "containerName": "app", "containerPort": 80}]
     for member, value in (
         ("loadBalancers", balancer),
-        ("enableExecuteCommand", True),
         ("availabilityZoneRebalancing", "ENABLED"),
         ("schedulingStrategy", "DAEMON"),
         ("deploymentController", {"type": "CODE_DEPLOY"}),

@@ -159,5 +159,3 @@ def test_tasks_have_nowhere_to_run_but_fargate(ecs: Any, cluster: str, network: 
         ecs.run_task, cluster=cluster, taskDefinition="ec2", launchType="EC2", networkConfiguration=network
     )
     assert refused == ("InvalidParameterException", "No Container Instances were found in your cluster.")
-    code, message = refusal(ecs.execute_command, cluster=cluster, task="x", command="sh", interactive=True)
-    assert (code, "docker exec" in message) == ("ClientException", True)

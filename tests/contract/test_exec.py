@@ -133,8 +133,7 @@ async def test_the_last_message_of_input_ends_it(ecs: Any, task: str) -> None:
 async def test_output_that_a_client_is_not_ready_for_comes_again(ecs: Any, task: str) -> None:
     async with plugin(session(ecs, task, "echo patience")) as client:
         client.ready = False
-        while not client.complete or client.heard < 4:
-            await anyio.sleep(0.01)
+        await client.has_heard(4)
         assert not client.stdout
         client.ready = True
         await client.end()
@@ -155,8 +154,7 @@ async def test_much_goes_both_ways_at_once(ecs: Any, task: str) -> None:
     async with plugin(session(ecs, task, "cat", interactive=False)) as client:
         await client.shaken()
         for start in range(0, len(sent), 1024):
-            while len(client._unacknowledged) > 500:
-                await anyio.sleep(0.001)
+            await client.acknowledged(but=500)
             await client.type(sent[start : start + 1024], flags=2 if start + 1024 >= len(sent) else 0)
         await client.end()
     assert bytes(client.stdout) == sent
@@ -300,9 +298,7 @@ async def test_managed_agents_run_as_long_as_their_containers(ecs: Any, network:
     assert agents()[0]["lastStatus"] == "STOPPED"
 
 
-async def test_the_aws_cli_gives_the_plugin_what_it_needs(
-    ecs: Any, task: str, endpoint: str, tmp_path: Path
-) -> None:
+async def test_the_aws_cli_gives_the_plugin_what_it_needs(task: str, endpoint: str, tmp_path: Path) -> None:
     """A program in the plugin's place writes down how it is called."""
     called = tmp_path / "called"
     stand_in = tmp_path / "session-manager-plugin"

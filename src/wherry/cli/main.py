@@ -28,8 +28,10 @@ COMMANDS = {
     "down": ("down:down", "Stop what runs on this data directory, its tasks too, and leave nothing on the host."),
     "ps": ("ps:ps", "Show clusters, services and tasks; live in a terminal until Ctrl-C."),
     "logs": ("logs:logs", "Show what the containers of a service or task have written; -f goes on with what comes."),
+    "exec": ("exec:execute", "Execute a command in a container of a running task: wherry exec web -- sh."),
     "env": ("client:env", "Print the exports that point the AWS tools at Wherry."),
     "validate": ("validate:validate", "Say what is wrong with a task definition, by line and column."),
+    "rotate-keys": ("rotate_keys:rotate_keys", "Seal every secret under a new key; the control plane must be stopped."),
     "doctor": ("doctor:doctor", "Check what Wherry needs on this machine and say how to mend what is missing."),
 }
 

@@ -25,7 +25,8 @@ PATH = "/v1/data-channel/"
 QUERY = "role=publish_subscribe"
 
 _HEADER = struct.Struct(">I32sIQqQ8s8s32sII")
-_HEADER_LENGTH = _HEADER.size - 4
+HEADER_SIZE = _HEADER.size
+_HEADER_LENGTH = HEADER_SIZE - 4
 """Counted up to the payload's length, which follows the header."""
 _SCHEMA_VERSION = 1
 _EXIT_CODE = "EXIT_CODE: "
@@ -96,9 +97,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Without the payload: people type passwords."""
-        return (
-            f"Message({self.message_type}, {self.sequence_number}, {self.payload_type}, {len(self.payload)} octets)"
-        )
+        return f"Message({self.message_type}, {self.sequence_number}, {self.payload_type}, {len(self.payload)} octets)"
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -242,9 +241,9 @@ def encode(message: Message) -> bytes:
 
 def decode(frame: bytes) -> Message:
     """Read a frame; raises `DataChannelError`."""
-    if not _HEADER.size <= len(frame) <= MAX_FRAME:
-        raise DataChannelError(f"a message has {_HEADER.size} to {MAX_FRAME} octets, not {len(frame)}")
-    length, kind, schema, created, sequence, flags, low, high, digest, payload_type, size = _HEADER.unpack_from(frame)
+    if not HEADER_SIZE <= len(frame) <= MAX_FRAME:
+        raise DataChannelError(f"a message has {HEADER_SIZE} to {MAX_FRAME} octets, not {len(frame)}")
+    length, _, schema, created, sequence, flags, low, high, digest, payload_type, size = _HEADER.unpack_from(frame)
     payload = frame[length + 4 :]
     if length != _HEADER_LENGTH or len(payload) != size:
         raise DataChannelError(f"the header has {length} octets and the payload {size}, says a frame of {len(frame)}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from wherry.model.datachannel import (
+    HEADER_SIZE,
     AcknowledgeContent,
     DataChannelError,
     Flags,
@@ -24,10 +25,10 @@ from wherry.model.datachannel import (
 )
 from wherry.model.ids import Entropy, uuid
 
-WINDOW = 1024
-"""Messages that may be on their way: a mebibyte. The stock plugin keeps up to 10,000 that come too early."""
+WINDOW = 1024 * 1024
+"""Octets that may be on their way: never more messages than the 10,000 for which the stock plugin has room."""
 EARLY = 2 * WINDOW
-"""Messages that are kept for their turn."""
+"""Octets that are kept for their turn."""
 
 _FIRST_TIMEOUT = 0.2
 _LONGEST_TIMEOUT = 1.0
@@ -41,9 +42,7 @@ class _Sent(msgspec.Struct):
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from a frame: an `answer` to send, stream messages whose turn has come, or a message of any other
-    type.
-    """
+    """What follows from a frame: an `answer` to send, stream messages whose turn has come, or one of any other type."""
 
     answer: bytes | None = None
     ready: tuple[Message, ...] = ()
@@ -60,8 +59,10 @@ class End:
         self._entropy = entropy
         self._next = 0
         self._unacknowledged: dict[int, _Sent] = {}
+        self._on_their_way = 0
         self._expected = 0
         self._early: dict[int, Message] = {}
+        self._kept = 0
         self._paused = False
         self._round_trip = 0.1
         self._variation = 0.0
@@ -70,7 +71,7 @@ class End:
     @property
     def full(self) -> bool:
         """Whether nothing more should be said until something is acknowledged."""
-        return self._paused or len(self._unacknowledged) >= WINDOW
+        return self._paused or self._on_their_way >= WINDOW
 
     @property
     def settled(self) -> bool:
@@ -89,6 +90,7 @@ class End:
         )
         frame = encode(message)
         self._unacknowledged[self._next] = _Sent(frame, now)
+        self._on_their_way += len(frame)
         self._next += 1
         return frame
 
@@ -122,20 +124,26 @@ class End:
 
     def _take(self, message: Message, *, now: float, room: bool) -> Heard:
         number = message.sequence_number
-        if number > self._expected:
-            if not room or number >= self._expected + EARLY:
-                return Heard()
-            self._early[number] = message
-        elif number == self._expected:
-            if not room:
-                return Heard()
-            self._early[number] = message
+        if number >= self._expected and not self._keep(message, room=room):
+            return Heard()
         ready = []
         while (following := self._early.pop(self._expected, None)) is not None:
+            self._kept -= _weight(following)
             ready.append(following)
             self._expected += 1
         # One that is heard again is acknowledged again: its acknowledgement has been lost.
         return Heard(answer=self._acknowledgement(message, now=now), ready=tuple(ready))
+
+    def _keep(self, message: Message, *, room: bool) -> bool:
+        """Keep a message for its turn, which may have come; False if there is no place for it."""
+        number = message.sequence_number
+        if number in self._early:
+            return True
+        if not room or (number > self._expected and self._kept >= EARLY):
+            return False
+        self._early[number] = message
+        self._kept += _weight(message)
+        return True
 
     def _acknowledgement(self, message: Message, *, now: float) -> bytes:
         content = AcknowledgeContent(
@@ -149,6 +157,7 @@ class End:
         sent = self._unacknowledged.pop(number, None)
         if sent is None:
             return
+        self._on_their_way -= len(sent.frame)
         took = max(0.0, now - sent.at)
         self._variation += _VARIATION_WEIGHT * (abs(self._round_trip - took) - self._variation)
         self._round_trip += _TIME_WEIGHT * (took - self._round_trip)
@@ -173,3 +182,7 @@ class End:
             payload_type=payload_type,
             payload=payload,
         )
+
+
+def _weight(message: Message) -> int:
+    return HEADER_SIZE + len(message.payload)

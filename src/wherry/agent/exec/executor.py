@@ -65,7 +65,7 @@ class Executor:
             await self._converse(order, stream)
         except* (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass  # The client, or the control plane, has left.
-        except* Exception:  # noqa: BLE001 - a session that fails must not take the agent with it
+        except* Exception:
             log.exception("exec_failed", session=order.session_id)
         finally:
             self._open -= 1

@@ -1,21 +1,25 @@
 """A data channel over a websocket: one end's frames sent and heard, neither of them ever waiting for the other.
 
-If a frame that came in had to wait for its acknowledgement to go out, two ends that both have much to say could wait for
-each other for ever. So frames go out by a queue, which is kept short by saying nothing new while much is on its way.
+If a frame that came in had to wait for its acknowledgement to go out, two ends that both have much to say could wait
+for each other for ever. So frames go out by a queue, which is kept short: nothing new is said while much is on its way.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 
 from wherry.agent.link.base import DataStream
 from wherry.model import datachannel
 from wherry.model.datachannel import ChannelClosed, Message, MessageType, PayloadType
-from wherry.model.dataflow import WINDOW, End
+from wherry.model.dataflow import End
 from wherry.model.ids import Entropy
+
+ROOM = 1024
+"""Messages that an end has room for, of those that it has heard and not dealt with yet."""
 
 _RESEND_EVERY = 0.1
 
@@ -47,6 +51,7 @@ class Line:
         self._entropy = entropy
         self._out, self._waiting = anyio.create_memory_object_stream[bytes](math.inf)
         self._changed = anyio.Event()
+        self._sent = anyio.Event()
 
     async def run(self) -> ChannelClosed | None:
         """Speak and hear until the other side closes the channel, and return what it says then; None if it just left.
@@ -58,10 +63,9 @@ class Line:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._write)
                 group.start_soon(self._send_again)
-                try:
+                # That the line is gone is an end as well.
+                with suppress(anyio.EndOfStream, anyio.ClosedResourceError):
                     closed = await self._listen()
-                except (anyio.EndOfStream, anyio.ClosedResourceError):
-                    pass  # The line is gone, which is an end as well.
                 group.cancel_scope.cancel()
         return closed
 
@@ -79,9 +83,7 @@ class Line:
     async def close(self, content: ChannelClosed) -> None:
         """Say that the channel is closed, and wait until that is sent."""
         self._put(self._end.close(datachannel.to_json(content), now=self._clock()))
-        while self._waiting.statistics().current_buffer_used:
-            await anyio.sleep(0.01)
-        await anyio.sleep(0)
+        await self._sent.wait()
 
     def _put(self, frame: bytes) -> None:
         try:
@@ -94,7 +96,7 @@ class Line:
             frame = await self._stream.receive()
             if isinstance(frame, str):
                 continue
-            room = self._has_room() and self._waiting.statistics().current_buffer_used < 2 * WINDOW
+            room = self._has_room() and self._waiting.statistics().current_buffer_used < 2 * ROOM
             heard = self._end.hear(frame, now=self._clock(), room=room)
             if heard.answer is not None:
                 self._put(heard.answer)
@@ -109,6 +111,8 @@ class Line:
         try:
             async for frame in self._waiting:
                 await self._stream.send(frame)
+                if datachannel.message_type(frame) == MessageType.CHANNEL_CLOSED:
+                    self._sent.set()
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             return  # `_listen` sees it too.
 

@@ -10,7 +10,7 @@ import anyio
 import structlog
 
 from wherry import __version__
-from wherry.agent.exec.line import Line
+from wherry.agent.exec.line import ROOM, Line
 from wherry.agent.link.base import DataStream
 from wherry.agent.runtime.base import ExecRequest, Execution, RuntimeFault, RuntimeUnavailableError
 from wherry.model import datachannel
@@ -31,7 +31,6 @@ from wherry.model.datachannel import (
     SessionType,
     SizeData,
 )
-from wherry.model.dataflow import WINDOW
 from wherry.model.ids import Entropy, uuid
 from wherry.model.payload import ExecuteCommandMessage
 
@@ -174,7 +173,7 @@ class ExecSession:
         scope.cancel()
 
     def _has_room(self) -> bool:
-        return self._typed.statistics().current_buffer_used < WINDOW
+        return self._typed.statistics().current_buffer_used < ROOM
 
     def _on_message(self, message: Message) -> None:
         """Take what the client says; before the handshake is complete nothing but its answer counts."""

@@ -1,7 +1,7 @@
 """Commands executed in containers of the fake machine: a few programs, and a shell that knows no others.
 
 `cat`, `echo`, `true`, `false`, `sleep`, `head -c N /dev/zero`, `stty size` and `sh`, which reads lines or takes `-c`,
-separates commands by `;` and knows `exit` and `>&2`. With a terminal input is echoed, Ctrl-D ends it, Ctrl-C the command.
+separates commands by `;` and knows `exit` and `>&2`. On a terminal input is echoed, Ctrl-D ends it, Ctrl-C the command.
 """
 
 from __future__ import annotations
@@ -105,20 +105,16 @@ class FakeExecution:
     async def _program(self, command: tuple[str, ...]) -> int:
         command = command[1:] if command[:1] == ("busybox",) else command
         match command:
-            case ("true",):
-                return 0
-            case ("false",):
-                return 1
+            case ("true" | "false" as truth,):
+                return int(truth == "false")
             case ("echo", *words):
                 await self._print(" ".join(words).encode() + b"\n")
             case ("cat",):
-                while data := await self._read_in():
-                    await self._print(data)
+                await self._cat()
             case ("sleep", seconds):
                 await anyio.sleep(math.inf if seconds == "inf" else float(seconds))
             case ("head", "-c", size, "/dev/zero"):
-                for start in range(0, int(size), _CHUNK):
-                    await self._print(bytes(min(_CHUNK, int(size) - start)))
+                await self._zeros(int(size))
             case ("stty", "size"):
                 await self._print("{} {}\n".format(*self._size).encode())
             case ("sh", "-c", script):
@@ -130,6 +126,14 @@ class FakeExecution:
                 await self._print(f'exec: "{name}": executable file not found in $PATH: unknown\n'.encode())
                 return NOT_FOUND
         return 0
+
+    async def _cat(self) -> None:
+        while data := await self._read_in():
+            await self._print(data)
+
+    async def _zeros(self, size: int) -> None:
+        for start in range(0, size, _CHUNK):
+            await self._print(bytes(min(_CHUNK, size - start)))
 
     async def _shell(self) -> int:
         code = 0

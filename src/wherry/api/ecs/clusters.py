@@ -11,6 +11,7 @@ from msgspec import structs
 from wherry.api.context import Context
 from wherry.api.ecs import paging, settings, strategy, tags
 from wherry.api.ecs.strategy import Strategy
+from wherry.model import exec_logging
 from wherry.model.arn import FARGATE_POOL, Scope
 from wherry.model.base import Value
 from wherry.model.call import Call
@@ -76,12 +77,13 @@ async def create_cluster(ctx: Context, call: Call) -> dict[str, Any]:
         raise InvalidParameterException(
             f"The cluster name '{name}' is invalid. A name has up to 255 letters, numbers, hyphens and underscores."
         )
-    _refuse_configuration(params)
+    configuration = _configuration(params)
     providers, default_strategy = _capacity(params)
     wanted = Cluster(
         cluster_arn=ctx.scope.cluster(name),
         cluster_name=name,
         settings=check_settings(params.get("settings")),
+        configuration=configuration,
         capacity_providers=providers,
         default_capacity_provider_strategy=default_strategy,
         tags=tags.check(params.get("tags")),
@@ -119,10 +121,11 @@ async def list_clusters(ctx: Context, call: Call) -> dict[str, Any]:
 
 
 async def update_cluster(ctx: Context, call: Call) -> dict[str, Any]:
-    """UpdateCluster: change settings; the other members that it could change are not available here."""
-    _refuse_configuration(call.params)
-    chosen = call.params.get("settings")
-    changes = {} if chosen is None else {"settings": check_settings(chosen)}
+    """UpdateCluster: change settings and what becomes of the transcripts of ECS Exec."""
+    configuration, chosen = _configuration(call.params), call.params.get("settings")
+    changes: dict[str, Any] = {} if chosen is None else {"settings": check_settings(chosen)}
+    if configuration is not None:
+        changes["configuration"] = configuration
     return await _change(ctx, call, changes)
 
 
@@ -173,6 +176,8 @@ def view(cluster: Cluster, counts: Counts, *, include: frozenset[str]) -> dict[s
         "capacityProviders": list(cluster.capacity_providers),
         "defaultCapacityProviderStrategy": strategy.view(cluster.default_capacity_provider_strategy),
     }
+    if "CONFIGURATIONS" in include and cluster.configuration is not None:
+        shown["configuration"] = cluster.configuration
     if "ATTACHMENTS" in include:
         shown["attachments"] = []
     return shown
@@ -282,12 +287,9 @@ def _capacity(params: Mapping[str, Any]) -> tuple[tuple[str, ...], Strategy]:
     return providers, strategy.check(params.get("defaultCapacityProviderStrategy"), associated=providers)
 
 
-def _refuse_configuration(params: Mapping[str, Any]) -> None:
+def _configuration(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read the configuration that a request sets, None if it sets none; what is not available is refused."""
     configuration = params.get("configuration") or {}
-    if configuration.get("executeCommandConfiguration"):
-        raise InvalidParameterException(
-            "configuration.executeCommandConfiguration is not available: Wherry has no ECS Exec. Remove it."
-        )
     if configuration.get("managedStorageConfiguration"):
         raise InvalidParameterException(
             "configuration.managedStorageConfiguration is not available: Wherry does not encrypt task storage with KMS "
@@ -297,6 +299,8 @@ def _refuse_configuration(params: Mapping[str, Any]) -> None:
         raise InvalidParameterException(
             "serviceConnectDefaults is not available: Wherry has no Service Connect. Remove it and try again."
         )
+    chosen = configuration.get("executeCommandConfiguration")
+    return None if chosen is None else {"executeCommandConfiguration": exec_logging.check(chosen)}
 
 
 def _arn_of(scope: Scope, ref: str | None) -> str:

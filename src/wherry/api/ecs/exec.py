@@ -25,9 +25,7 @@ NOT_ENABLED = (
     "The execute command failed because execute command was not enabled when the task was run or the execute command "
     "agent isn\u2019t running. Wait and try again or run a new task with execute command enabled and try again."
 )
-TOO_MANY = (
-    f"Unable to start new execute sessions because the maximum session limit of {MOST} has been reached."
-)
+TOO_MANY = f"Unable to start new execute sessions because the maximum session limit of {MOST} has been reached."
 
 _LONGEST_COMMAND = 64 * 1024
 

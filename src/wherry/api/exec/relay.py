@@ -7,7 +7,7 @@ next is read, so that a slow reader slows the program and no memory fills.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 import structlog
@@ -43,7 +43,7 @@ _FROM_AGENT = frozenset({MessageType.OUTPUT_STREAM_DATA, MessageType.ACKNOWLEDGE
 _DATA = frozenset({MessageType.INPUT_STREAM_DATA, MessageType.OUTPUT_STREAM_DATA})
 
 
-async def serve(ctx: Context, stream: Stream, session_id: str, *, admit_agent: Callable[[], object]) -> None:
+async def serve(ctx: Context, stream: Stream, session_id: str, *, admit_agent: Callable[[], Awaitable[None]]) -> None:
     """Serve a connection to a session's data channel until it ends.
 
     `admit_agent` raises an `ApiError` if the connection may not speak for an agent, whatever its token.
@@ -55,7 +55,7 @@ async def serve(ctx: Context, stream: Stream, session_id: str, *, admit_agent: C
             return
         session, side = claimed
         if side is Side.AGENT:
-            admit_agent()
+            await admit_agent()
             session.meet(stream)
             await session.over.wait()
         else:
@@ -168,8 +168,10 @@ class _Relay:
     async def _watch(self) -> None:
         """End the session that nobody has used for a while."""
         idle = self._ctx.settings.timing.exec_idle or math.inf
-        while (deadline := self._used_at + idle) > anyio.current_time():
+        deadline = self._used_at + idle
+        while deadline > anyio.current_time():
             await anyio.sleep_until(deadline)
+            deadline = self._used_at + idle
         self._end(TIMED_OUT)
 
 

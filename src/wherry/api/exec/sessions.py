@@ -71,7 +71,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 class Session:
     """A session, from ExecuteCommand to its end."""
 
-    def __init__(self, target: Target, command: tuple[str, ...], *, interactive: bool, now: float, entropy: Entropy):
+    def __init__(
+        self, target: Target, command: tuple[str, ...], *, interactive: bool, now: float, entropy: Entropy
+    ) -> None:
         self.id = _PREFIX + base64.b32encode(entropy(16)).decode().rstrip("=").lower()
         self.target = target
         self.client_token, agent_token = _token(entropy), _token(entropy)
