@@ -19,6 +19,8 @@ def exports(settings: Settings) -> dict[str, str]:
     """Return the variables that point AWS tools at the control plane."""
     return {
         "AWS_ENDPOINT_URL": settings.base_url,
+        # Some operations put a prefix before the host, "stream-", which no resolver knows here.
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
         "AWS_ACCESS_KEY_ID": settings.access_key_id or PLACEHOLDER,
