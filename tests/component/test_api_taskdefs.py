@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.builders import KEYRING, NO_LOGS, NOW, SCOPE, Counter, a_deployment, a_task
 
 from wherry.api.context import Context
@@ -352,3 +353,52 @@ async def test_a_deleted_revision_stays_while_a_service_deploys_it(
     await ecs.delete(arn)
     await ecs.store.write(Tx.put, a_deployment(task_definition=arn, status=status))
     assert await ecs.reap() == (0 if is_kept else 1)
+
+
+PRIVILEGED = {
+    "family": "host",
+    "networkMode": "host",
+    "containerDefinitions": [{"name": "app", "image": "app", "memory": 64, "privileged": True}],
+}
+
+
+def allowing(ecs: Ecs, **settings: Any) -> None:
+    ecs.ctx = structs.replace(ecs.ctx, settings=Settings(**settings))
+
+
+async def test_what_takes_of_the_host_is_refused_unless_the_settings_allow_it(ecs: Ecs) -> None:
+    for settings, setting in [
+        ({}, "networkMode host is not allowed by the host rules: the setting WHERRY_HOST_NAMESPACES decides."),
+        (
+            {"host_namespaces": True},
+            "A privileged container is not allowed by the host rules: the setting WHERRY_HOST_PRIVILEGED decides.",
+        ),
+    ]:
+        allowing(ecs, **settings)
+        with pytest.raises(ClientException, match=re.escape(setting)):
+            await ecs("RegisterTaskDefinition", **PRIVILEGED)
+    allowing(ecs, host_namespaces=True, host_privileged=True)
+    assert (await ecs("RegisterTaskDefinition", **PRIVILEGED))["taskDefinition"]["revision"] == 1
+
+
+@pytest.mark.parametrize("users", ["administrator", "everybody"])
+async def test_what_takes_of_the_host_is_for_the_administrator_to_register(ecs: Ecs, users: str) -> None:
+    allowing(ecs, host_namespaces=True, host_privileged=True, host_users=users)
+    call = Call(
+        service="ecs",
+        operation="RegisterTaskDefinition",
+        params=PRIVILEGED,
+        principal=Principal(
+            account_id=SCOPE.account_id, arn=f"arn:aws:iam::{SCOPE.account_id}:user/ci", access_key_id="AKIA"
+        ),
+        region=SCOPE.region,
+        request_id="r",
+    )
+    if users == "everybody":
+        assert await taskdefs.register_task_definition(ecs.ctx, call)
+        return
+    with pytest.raises(ClientException) as refused:
+        await taskdefs.register_task_definition(ecs.ctx, call)
+    assert refused.value.message == (
+        "networkMode host is for the administrator of the account to register: the setting WHERRY_HOST_USERS decides."
+    )

@@ -19,7 +19,9 @@ from tests.builders import NOW, SCOPE, Counter
 from tests.contract.runtime_lab import leftovers
 from tests.images import TEST_IMAGE, ensure_test_image
 
+from wherry.agent.credentials import RoleCredentialsStore
 from wherry.agent.journal import Journal
+from wherry.agent.link.objects import ObjectError, ObjectStore
 from wherry.agent.roster import Roster
 from wherry.agent.runner import Surroundings
 from wherry.agent.runtime.base import PullBehavior
@@ -117,6 +119,18 @@ class Listener:
         raise NotImplementedError(endpoint, query)
 
 
+class Bucket:
+    """An object store in a dictionary, by ARN."""
+
+    def __init__(self, objects: Mapping[str, bytes]) -> None:
+        self.objects = objects
+
+    async def read(self, arn: str, signer: Any) -> bytes:  # noqa: ARG002  anybody may read
+        if arn not in self.objects:
+            raise ObjectError("it is not there")
+        return self.objects[arn]
+
+
 class Bench:
     """An agent on the real engine, into which tasks are put, and which may be killed and started again."""
 
@@ -125,6 +139,8 @@ class Bench:
         self.docker = docker
         self.control_plane = Listener()
         self.options: dict[str, Any] = {}
+        self.objects: ObjectStore | None = None
+        self.credentials = RoleCredentialsStore()
         self.roster: Roster
         self._journal = journal
 
@@ -140,6 +156,8 @@ class Bench:
             entropy=os.urandom,
             pull_behavior=PullBehavior.PREFER_CACHED,
             sweep=1,
+            objects=self.objects,
+            credentials=self.credentials,
         )
         try:
             async with anyio.create_task_group() as group:

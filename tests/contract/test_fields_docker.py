@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from tests.contract.definitions import a_bench, container, eventually, payload, runs, stays
+from tests.contract.definitions import Bucket, a_bench, container, eventually, payload, runs, stays
 
 from wherry.model.host_rules import HostRules
 
@@ -145,6 +145,34 @@ async def test_a_range_of_ports_is_reached_at_the_tasks_own_address(bench):
 
     assert b"hello" in await page(9000)
     assert b"hello" in await page(9004)
+
+
+FILES = {
+    "arn:aws:s3:::bucket/first.env": b"# comment\nA=first\nB=x=y\n",
+    "arn:aws:s3:::bucket/second.env": b"A=second\nC=second\nD=second\n",
+    "arn:aws:s3:::bucket/override.env": b"A=override\n",
+}
+
+
+def files(*names: str) -> list[dict[str, str]]:
+    return [{"type": "s3", "value": f"arn:aws:s3:::bucket/{name}.env"} for name in names]
+
+
+async def test_environment_files_are_read_and_environment_wins_over_them(sandbox, tmp_path):
+    async with a_bench(tmp_path, sandbox=sandbox) as bench:
+        bench.objects = Bucket(FILES)
+        environment = [{"name": "C", "value": "definition"}]
+        main = stays(environmentFiles=files("first", "second"), environment=environment)
+        async with bench.agent():
+            found = await bench.run(main)
+            assert await bench.inside(found, "echo $A $B $C $D") == "first x=y definition second\n"
+            override = {"containerOverrides": [{"name": "main", "environmentFiles": files("override")}]}
+            other = await bench.run(main, override=override)
+            assert await bench.inside(other, "echo $A $B $C $D") == "override definition\n"
+            report = await bench.ended(stays(environmentFiles=files("absent")))
+    assert report["reason"] == (
+        "ResourceInitializationError: failed to download env files: arn:aws:s3:::bucket/absent.env: it is not there"
+    )
 
 
 def restarting(*containers: dict[str, Any], period: float = 0, **members: Any) -> Any:

@@ -26,6 +26,7 @@ from wherry.agent.exec.executor import Executor
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.acs import AcsSession
 from wherry.agent.link.base import Channel, ControlPlane, RefusedError, UnreachableError
+from wherry.agent.link.objects import ObjectStore
 from wherry.agent.link.session import Conversation, keep_open
 from wherry.agent.link.tcs import TcsSession
 from wherry.agent.logs.forward import Forwarder
@@ -208,12 +209,14 @@ async def run_agent(
     credentials: RoleCredentialsStore | None = None,
     endpoints: Endpoints | None = None,
     spool: Spool | None = None,
+    objects: ObjectStore | None = None,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run an agent until cancelled; its tasks then run on, and the next agent with this journal adopts them.
 
     `credentials` holds those of tasks' roles, by default in memory. `endpoints` is what tasks find at 169.254.170.2,
     and needs asyncio; without it they find nothing there and are told of nothing.
+    `objects` is where environment files are read; without it tasks that have some fail.
     `spool` is where logs wait for the control plane; without it containers with the log driver awslogs speak to AWS.
     `task_status` is told the container instance's ARN once the agent has registered. `clock` tells epoch seconds.
     Raises `JournalError`.
@@ -228,6 +231,7 @@ async def run_agent(
         sweep=options.sweep,
         cleanup_wait=options.cleanup_wait,
         credentials=credentials or RoleCredentialsStore(),
+        objects=objects,
     )
     if endpoints is not None:
         around = msgspec.structs.replace(around, environment=partial(_told_of_endpoints, endpoints.tokens))

@@ -18,10 +18,12 @@ from wherry.agent import demands, volumes
 from wherry.agent.dependencies import unresolvable
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.spec import (
+    AsmAuth,
     Condition,
     ContainerSpec,
     Dependency,
     Device,
+    EcrAuth,
     Eni,
     HealthCheck,
     LogConfiguration,
@@ -39,9 +41,11 @@ from wherry.model.payload import (
     Long,
     PayloadContainer,
     PayloadEni,
+    PayloadEnvironmentFile,
     PayloadRestartPolicy,
     PayloadSecret,
     PayloadTask,
+    RegistryAuthentication,
     RoleCredentials,
 )
 from wherry.model.task import DesiredStatus
@@ -50,6 +54,7 @@ _MIB = 1024 * 1024
 _NANOSECONDS = 1_000_000_000
 _SIZE = re.compile(r"size=([0-9]{1,10})m")
 _TASK_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]*:[0-9]*:task/(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9-]+")
+_OBJECT_ARN = re.compile(r"arn:aws[a-z-]*:s3:::[^/\x00]+/[^\x00]+")
 _CONTAINER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
 _MOST_CPU, _MOST_MEMORY_MIB = 100_000, 2**40
@@ -240,11 +245,13 @@ def _container(container: PayloadContainer, *, stop_timeout: float) -> Container
     return ContainerSpec(
         name=container.name,
         image=container.image,
+        registry_auth=_registry_auth(container.registry_authentication, where),
         essential=container.essential,
         arn=container.container_arn,
         entry_point=container.entry_point,
         command=overrides.command if overrides.command is not None else container.command,
         environment=container.environment,
+        environment_files=tuple(_environment_file(file, where) for file in container.environment_files),
         secrets=tuple(_secret(secret, where) for secret in container.secrets),
         working_directory=config.working_dir,
         user=config.user,
@@ -308,6 +315,12 @@ def _docker(text: str, shape: type[T], where: str) -> T:
         raise MalformedTaskError(f"{where} is not JSON: {error}") from error
 
 
+def _environment_file(file: PayloadEnvironmentFile, where: str) -> str:
+    if file.type != "s3" or _OBJECT_ARN.fullmatch(file.value) is None:
+        raise MalformedTaskError(f"{where}: environment file {file.value!r} is not the ARN of an object in S3")
+    return file.value
+
+
 def _restart_policy(policy: PayloadRestartPolicy | None) -> RestartPolicy | None:
     if policy is None or not policy.enabled:
         return None
@@ -330,6 +343,16 @@ def _secret(secret: PayloadSecret, where: str) -> Secret:
     except ValueError as error:
         raise MalformedTaskError(f"{where}: secret {secret.name}: {error}") from error
     return Secret(name=secret.name, value_from=secret.value_from, target=SecretTarget(secret.target))
+
+
+def _registry_auth(auth: RegistryAuthentication | None, where: str) -> EcrAuth | AsmAuth | None:
+    if auth is None:
+        return None
+    if auth.type == "ecr" and (ecr := auth.ecr_auth_data) is not None:
+        return EcrAuth(registry_id=ecr.registry_id, use_execution_role=ecr.use_execution_role)
+    if auth.type == "asm" and (asm := auth.asm_auth_data) is not None:
+        return AsmAuth(credentials_parameter=asm.credentials_parameter)
+    raise MalformedTaskError(f"{where}: registryAuthentication of type {auth.type!r} is not known")
 
 
 def _logs(config: _LogConfig) -> LogConfiguration:

@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from wherry.agent.memory import Fault
 from wherry.agent.spec import HostPath, SharedVolume, TaskSpec, TaskVolume
 from wherry.model import host_rules
-from wherry.model.host_rules import Demand, HostRules, Kind
-
-FARGATE = HostRules(capabilities=("SYS_PTRACE",))
-"""Tasks on Fargate are given nothing of the host, whatever its settings say."""
-
+from wherry.model.host_rules import NOTHING, Demand, HostRules, Kind
 
 def refused(task: TaskSpec, rules: HostRules) -> Fault | None:
-    """Say why this host does not take the task; None if it may run."""
-    objection = host_rules.objection(_demands(task), FARGATE if task.launch_type == "FARGATE" else rules)
+    """Say why this host does not take the task; None if it may run. On Fargate nothing of the host is given to any."""
+    objection = host_rules.objection(_demands(task), NOTHING if task.launch_type == "FARGATE" else rules)
     return None if objection is None else Fault(name="HostConfigError", message=objection)
 
 

@@ -16,7 +16,7 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from wherry.agent import dependencies, environment_files, progress, reports, secrets, steps
+from wherry.agent import dependencies, environment_files, progress, registries, reports, secrets, steps
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.journal import Journal
@@ -92,7 +92,11 @@ class Runner:
         self._doing: dict[str, _Doing] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._sandboxed = False
-        has_secrets = any(one.secrets or one.environment_files for one in assignment.spec.containers)
+        has_secrets = any(
+            one.secrets or one.environment_files or isinstance(one.registry_auth, AsmAuth)
+            for one in assignment.spec.containers
+        )
+        self._logins: registries.Logins = {}
         self._files: environment_files.Files = {}
         self._secrets: secrets.Values | None = None if has_secrets else {}
         self._unstarted: set[str] = set()
@@ -201,7 +205,7 @@ class Runner:
             if not self._fail(step, fault):
                 raise
 
-    async def _do(self, step: Step) -> None:  # noqa: C901 - a case for each step
+    async def _do(self, step: Step) -> None:  # noqa: C901, PLR0912 - a case for each step
         runtime = self._around.runtime
         match step:
             case steps.EnsureSandbox():
@@ -211,9 +215,7 @@ class Runner:
             case steps.PullImage(container=container):
                 await self._pull(container)
             case steps.FetchSecrets():
-                signer = self._around.credentials.signer(self.assignment.arn, RoleType.EXECUTION)
-                self._files = await environment_files.fetch(self.assignment.spec, self._around.objects, signer)
-                self._secrets = await secrets.fetch(self.assignment.spec, self._around.control_plane, signer)
+                await self._fetch_secrets()
             case steps.CreateContainer(container=container):
                 with_files = environment_files.given(container, self._files)
                 furnished = await self._furnished(secrets.given(with_files, self._secrets or {}))
@@ -241,6 +243,17 @@ class Runner:
                 self._remember(replace(self.assignment, finished_at=self._around.clock()))
             case _:
                 assert_never(step)
+
+    async def _fetch_secrets(self) -> None:
+        task, around = self.assignment.spec, self._around
+        self._files = await environment_files.fetch(task, around.objects, self._signer)
+        self._logins = await registries.fetch(task, around.control_plane, self._signer)
+        self._secrets = await secrets.fetch(task, around.control_plane, self._signer)
+
+    @property
+    def _signer(self) -> AccessKey | None:
+        """Whoever asks for what the task needs: its execution role, or the agent where it has none."""
+        return self._around.credentials.signer(self.assignment.arn, RoleType.EXECUTION)
 
     async def _furnished(self, container: ContainerSpec) -> ContainerSpec:
         """Tell a container what only its agent knows; that wins over the definition."""

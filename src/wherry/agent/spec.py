@@ -201,6 +201,7 @@ class ContainerSpec(Struct, frozen=True):
     start_timeout: float | None = None
     stop_timeout: float = 30
     network_disabled: bool = False
+    environment_files: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     mounts: tuple[Mount, ...] = ()
     volumes_from: tuple[VolumesFrom, ...] = ()

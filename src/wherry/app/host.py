@@ -6,7 +6,8 @@ import os
 import secrets
 import shutil
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
@@ -22,6 +23,8 @@ from wherry.agent.credentials import RoleCredentialsStore
 from wherry.agent.endpoints.server import Endpoints
 from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.journal import Journal
+from wherry.agent.link.base import AccessKey
+from wherry.agent.link.objects import S3
 from wherry.agent.link.remote import RemoteControlPlane
 from wherry.agent.logs.spool import Spool, SpoolError
 from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
@@ -57,13 +60,14 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
         endpoints = Endpoints(instance=instance, tokens=_tokens(state))
         url = settings.server_url or settings.base_url
         remote = RemoteControlPlane(url, region=settings.region, credentials=credentials)
-        async with _runtime(settings) as runtime, remote as control_plane:
+        async with _runtime(settings) as runtime, remote as control_plane, _objects(settings) as objects:
             await _check_engine(runtime)
             task_status.started(settings.port)
             await agent.run_agent(
                 runtime=runtime,
                 control_plane=control_plane,
                 journal=journal,
+                objects=objects,
                 options=AgentOptions(
                     cpu=settings.cpu,
                     memory=settings.memory,
@@ -83,6 +87,19 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                 endpoints=endpoints,
                 spool=spool,
             )
+
+
+@asynccontextmanager
+async def _objects(settings: Settings) -> AsyncIterator[S3 | None]:
+    """Open the store that environment files are read from, if there is one."""
+    if settings.s3_endpoint_url is None:
+        yield None
+        return
+    key = None
+    if settings.s3_access_key_id and settings.s3_secret_access_key:
+        key = AccessKey(access_key_id=settings.s3_access_key_id, secret_access_key=settings.s3_secret_access_key)
+    async with S3(settings.s3_endpoint_url, region=settings.region, own_key=key) as store:
+        yield store
 
 
 async def _check_engine(runtime: DockerRuntime) -> None:

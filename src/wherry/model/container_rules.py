@@ -6,7 +6,7 @@ Values have the types of the model already; texts that AWS is known to use are A
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,8 @@ ULIMITS = (
     *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice"),
     *("nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
 )
+_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00]+\.env")
+_MOST_FILES = 10
 _MOST_RANGES = 100
 CONDITIONS = ("START", "COMPLETE", "SUCCESS", "HEALTHY")
 
@@ -53,9 +55,22 @@ def problems(container: Member, path: Path, network_mode: str) -> Iterator[Probl
     yield from _system_controls(container.get("systemControls") or (), (*path, "systemControls"), network_mode)
     yield from _security_options(container.get("dockerSecurityOptions") or (), (*path, "dockerSecurityOptions"))
     yield from one_of(container.get("versionConsistency"), ("enabled", "disabled"), (*path, "versionConsistency"))
+    yield from environment_files(container.get("environmentFiles") or (), (*path, "environmentFiles"))
     for position, variable in enumerate(container.get("environment") or ()):
         if not variable.get("name"):
             yield Problem((*path, "environment", position), "Environment variable name should not be null or empty.")
+
+
+def environment_files(files: Sequence[Member], path: Path) -> Iterator[Problem]:
+    """Find what is wrong with the environmentFiles of a container or of an override."""
+    if len(files) > _MOST_FILES:
+        yield Problem(path, f"environmentFiles can have up to {_MOST_FILES} files.", invalid=True)
+    for position, file in enumerate(files):
+        yield from one_of(file.get("type"), ("s3",), (*path, position, "type"))
+        value = file.get("value") or ""
+        if not _FILE.fullmatch(value):
+            text = f"An environment file is the ARN of an object in S3 whose name ends with .env, not '{value}'."
+            yield Problem((*path, position, "value"), text)
 
 
 def _identity(container: Member, path: Path) -> Iterator[Problem]:

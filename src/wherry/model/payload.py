@@ -60,6 +60,36 @@ class PayloadSecret(Value, frozen=True):
     target: str = "CONTAINER"
 
 
+class PayloadEnvironmentFile(Value, frozen=True):
+    """A file of variables: `value` is the ARN of an object in S3."""
+
+    value: str
+    type: str = "s3"
+
+
+class EcrAuthData(Value, frozen=True):
+    """The image is in the registry of an account, to which a token of GetAuthorizationToken gives access."""
+
+    region: str
+    registry_id: str
+    use_execution_role: bool = False
+
+
+class AsmAuthData(Value, frozen=True):
+    """The secret with the user and password of a private registry, by its ARN or its name."""
+
+    credentials_parameter: str
+    region: str
+
+
+class RegistryAuthentication(Value, frozen=True):
+    """How the agent gets at an image: `type` is ecr or asm."""
+
+    type: str
+    ecr_auth_data: EcrAuthData | None = None
+    asm_auth_data: AsmAuthData | None = None
+
+
 class PayloadRestartPolicy(Value, frozen=True):
     """A container's `restartPolicy`; `restart_attempt_period` in seconds."""
 
@@ -88,6 +118,7 @@ class PayloadContainer(Value, frozen=True):
     secrets: tuple[PayloadSecret, ...] = ()
     port_mappings: tuple[PayloadPort, ...] = ()
     restart_policy: PayloadRestartPolicy | None = None
+    environment_files: tuple[PayloadEnvironmentFile, ...] = ()
     mount_points: tuple[PayloadMountPoint, ...] = ()
     volumes_from: tuple[PayloadVolumeFrom, ...] = ()
     depends_on: tuple[PayloadDependency, ...] = ()

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from wherry.model.base import Entity, KeyValuePair, Tag, Value
+from wherry.model.taskdef import EnvironmentFile
 
 
 class TaskStatus(StrEnum):
@@ -77,6 +78,7 @@ class ContainerOverride(Value, frozen=True):
     name: str
     command: tuple[str, ...] | None = None
     environment: tuple[KeyValuePair, ...] = ()
+    environment_files: tuple[EnvironmentFile, ...] = ()
     cpu: int | None = None
     memory: int | None = None
     memory_reservation: int | None = None

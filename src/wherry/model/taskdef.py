@@ -120,6 +120,13 @@ class HostEntry(Value, frozen=True):
     hostname: str
     ip_address: str
 
+class EnvironmentFile(Value, frozen=True):
+    """A file of variables in S3: `value` is the ARN of the object."""
+
+    value: str
+    type: str = "s3"
+
+
 
 class RestartPolicy(Value, frozen=True):
     """Whether a container that ends is started again in place; `restart_attempt_period` in seconds."""
@@ -157,6 +164,7 @@ class ContainerDefinition(Value, frozen=True):
     start_timeout: int | None = None
     stop_timeout: int | None = None
     version_consistency: str | None = None
+    environment_files: tuple[EnvironmentFile, ...] = ()
     hostname: str | None = None
     user: str | None = None
     working_directory: str | None = None

@@ -98,9 +98,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "entryPoint": Honoured(),
         "command": Honoured(),
         "environment": Honoured("KeyValuePair"),
-        "environmentFiles": Refused(
-            _LATER.format("object storage") + "Remove environmentFiles and write the variables into environment."
-        ),
+        "environmentFiles": Honoured("EnvironmentFile", note="Read from the setting `s3_endpoint_url`."),
         "mountPoints": Honoured("MountPoint"),
         "volumesFrom": Honoured("VolumeFrom"),
         "linuxParameters": Honoured("LinuxParameters"),
@@ -193,6 +191,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
             neutral=lambda value: value == "DISABLED",
         ),
     },
+    "EnvironmentFile": {"value": Honoured(), "type": Honoured()},
     "MountPoint": {"sourceVolume": Honoured(), "containerPath": Honoured(), "readOnly": Honoured()},
     "VolumeFrom": {"sourceContainer": Honoured(), "readOnly": Honoured()},
     "KeyValuePair": {"name": Honoured(), "value": Honoured()},

@@ -73,6 +73,7 @@ ONE: dict[str, Any] = {
             "entryPoint": ["/entry"],
             "command": ["serve"],
             "environment": [{"name": "A", "value": "1"}],
+            "environmentFiles": [{"value": "arn:aws:s3:::one/app.env", "type": "s3"}],
             "secrets": [{"name": "KEY", "valueFrom": "/one"}],
             "linuxParameters": {
                 "capabilities": {"add": ["NET_ADMIN"], "drop": ["CHOWN"]},
@@ -170,6 +171,7 @@ TWO: dict[str, Any] = {
             "entryPoint": [],
             "command": ["serve", "2"],
             "environment": [{"name": "B", "value": "2"}],
+            "environmentFiles": [{"value": "arn:aws:s3:::two/app.env", "type": "s3"}],
             "secrets": [{"name": "TOKEN", "valueFrom": "/two"}],
             "linuxParameters": {
                 "capabilities": {"add": ["SYS_TIME"], "drop": ["KILL"]},
@@ -217,7 +219,7 @@ TWO: dict[str, Any] = {
 }
 
 # What has one value only, so that changing it shows nothing.
-UNCHANGEABLE = {("RuntimePlatform", "operatingSystemFamily")}
+UNCHANGEABLE = {("RuntimePlatform", "operatingSystemFamily"), ("EnvironmentFile", "type")}
 
 
 def structures(params: dict[str, Any], shape: str = ROOT, path: Path = ()) -> Iterator[tuple[str, Path]]:

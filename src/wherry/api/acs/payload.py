@@ -20,6 +20,7 @@ from wherry.model.payload import (
     PayloadEni,
     PayloadPort,
     PayloadRestartPolicy,
+    PayloadEnvironmentFile,
     PayloadSecret,
     PayloadTask,
 )
@@ -139,6 +140,10 @@ def _container(container: Container, definition: TaskDefinition, task: Task, ter
             PayloadDependency(container_name=d.container_name, condition=d.condition) for d in defined.depends_on
         ),
         start_timeout=defined.start_timeout,
+        environment_files=tuple(
+            PayloadEnvironmentFile(value=file.value, type=file.type)
+            for file in (override.environment_files or defined.environment_files)
+        ),
         stop_timeout=defined.stop_timeout if defined.stop_timeout is not None else round(terms.stop_timeout),
         health_check_type="docker" if defined.health_check else None,
         docker_config=DockerConfig(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from wherry.api.context import Context
-from wherry.api.ecs import networking, overrides, roles, strategy, tags, taskdefs, tasks
+from wherry.api.ecs import host_use, networking, overrides, roles, strategy, tags, taskdefs, tasks
 from wherry.api.ecs.clusters import resolve_cluster
 from wherry.api.ecs.roles import Custom, Named
 from wherry.api.ecs.strategy import Capacity
@@ -23,6 +23,7 @@ from wherry.model.birth import new_task
 from wherry.model.call import Call
 from wherry.model.cluster import Cluster
 from wherry.model.errors import ClientException, ConflictException, InvalidParameterException
+from wherry.model.host_rules import HostRules
 from wherry.model.ids import Entropy
 from wherry.model.placement import NO_INSTANCES, Placed, Unplaced
 from wherry.model.strategy import next_provider
@@ -71,6 +72,7 @@ class Moment(Value, frozen=True):
     entropy: Entropy
     remembered_until: float
     custom: Custom
+    host_rules: HostRules
 
 
 Started = tuple[list[Picture], list[Unplaced]]
@@ -103,6 +105,7 @@ async def run_task(ctx: Context, call: Call) -> dict[str, Any]:
         entropy=ctx.entropy,
         remembered_until=now + ctx.settings.timing.idempotency,
         custom=roles.custom(ctx),
+        host_rules=ctx.settings.host_rules,
     )
     started, unplaced = await ctx.store.write(_run, order, moment)
     return {
@@ -166,6 +169,7 @@ def _run(tx: Tx, order: Order, moment: Moment) -> Started:
         return earlier, []
     definition = taskdefs.resolve(tx, moment.scope, order.task_definition)
     capacity = strategy.choose(cluster, launch_type=order.launch_type, strategy=order.strategy)
+    host_use.check(definition, moment.host_rules)
     platform_version = _check(tx, order, definition, capacity)
     _see_to_roles(tx, definition, order.overrides, moment)
     wanted = _new_tasks(order, definition, cluster, capacity, moment, platform_version=platform_version)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from wherry.model import birth
+from wherry.model import birth, container_rules
 from wherry.model.base import KeyValuePair
 from wherry.model.errors import InvalidParameterException
 from wherry.model.identity_rules import is_role
 from wherry.model.sizes import FARGATE_SIZES, cpu_units, memory_mib
 from wherry.model.task import ContainerOverride, Task, TaskOverride
-from wherry.model.taskdef import TaskDefinition
+from wherry.model.taskdef import EnvironmentFile, TaskDefinition
 
 LONGEST = 8192
 """Characters of overrides, JSON syntax included (ECS API reference, RunTask)."""
@@ -21,7 +21,6 @@ LONGEST = 8192
 _LATER = {
     "ephemeralStorage": "The ephemeral storage of tasks is not limited yet. Leave it out.",
     "inferenceAcceleratorOverrides": "Accelerators are not available. Leave them out.",
-    "environmentFiles": "Object storage is not available yet. Write the variables into environment.",
     "resourceRequirements": "Accelerators are not available. Leave them out.",
 }
 
@@ -82,6 +81,7 @@ def _view_container(override: ContainerOverride) -> dict[str, Any]:
         "name": override.name,
         "command": None if override.command is None else list(override.command),
         "environment": [{"name": pair.name, "value": pair.value} for pair in override.environment] or None,
+        "environmentFiles": [{"value": file.value, "type": file.type} for file in override.environment_files] or None,
         "cpu": override.cpu,
         "memory": override.memory,
         "memoryReservation": override.memory_reservation,
@@ -102,10 +102,17 @@ def _container(raw: Mapping[str, Any]) -> ContainerOverride:
             KeyValuePair(name=item.get("name") or "", value=item.get("value") or "")
             for item in raw.get("environment") or ()
         ),
+        environment_files=_environment_files(raw.get("environmentFiles") or ()),
         cpu=raw.get("cpu"),
         memory=raw.get("memory"),
         memory_reservation=raw.get("memoryReservation"),
     )
+
+
+def _environment_files(raw: Sequence[Mapping[str, Any]]) -> tuple[EnvironmentFile, ...]:
+    for problem in container_rules.environment_files(raw, ("environmentFiles",)):
+        raise InvalidParameterException(problem.message)
+    return tuple(EnvironmentFile(value=file["value"], type=file["type"]) for file in raw)
 
 
 def _check_sums(definition: TaskDefinition, overrides: TaskOverride, *, cpu: int, memory: int) -> None:

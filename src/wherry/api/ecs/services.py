@@ -9,7 +9,7 @@ import msgspec
 from msgspec import structs
 
 from wherry.api.context import Context
-from wherry.api.ecs import clusters, networking, paging, service_request, strategy, tags, taskdefs
+from wherry.api.ecs import clusters, host_use, networking, paging, service_request, strategy, tags, taskdefs
 from wherry.api.ecs.service_views import Picture, picture, view
 from wherry.api.ecs.strategy import Capacity
 from wherry.model import arn, rollout
@@ -25,6 +25,7 @@ from wherry.model.errors import (
     ServiceNotActiveException,
     ServiceNotFoundException,
 )
+from wherry.model.host_rules import NOTHING, HostRules
 from wherry.model.ids import Entropy
 from wherry.model.service import (
     Deployment,
@@ -65,6 +66,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     entropy: Entropy
     principal: str
+    host_rules: HostRules = NOTHING
     tags: tuple[Tag, ...] = ()
 
     @classmethod
@@ -76,6 +78,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             now=ctx.clock(),
             entropy=ctx.entropy,
             principal=call.principal.arn,
+            host_rules=ctx.settings.host_rules,
             tags=tags.check(call.params.get("tags")),
         )
 
@@ -192,7 +195,7 @@ def _wanted(tx: Tx, asked: Asked) -> Service:
         **_placed(capacity, params.get("platformVersion")),
     )
     service = structs.replace(service, **service_request.changes(params))
-    _check_fit(tx, asked.scope, service)
+    _check_fit(tx, asked, service)
     return service
 
 
@@ -232,7 +235,7 @@ def _update(tx: Tx, asked: Asked) -> Picture:
         after = structs.replace(after, task_definition=definition.task_definition_arn)
     deploys = params.get("forceNewDeployment") or any(getattr(after, f) != getattr(before, f) for f in _DEPLOYED)
     if deploys or after.capacity_provider_strategy != before.capacity_provider_strategy:
-        _check_fit(tx, scope, after)
+        _check_fit(tx, asked, after)
     service = tx.put(after) if after != before or deploys else before
     if deploys:
         start_deployment(tx, service, scope=scope, entropy=asked.entropy, now=asked.now)
@@ -271,11 +274,12 @@ def _placed(capacity: Capacity, platform_version: str | None) -> dict[str, Any]:
     }
 
 
-def _check_fit(tx: Tx, scope: Scope, service: Service) -> None:
+def _check_fit(tx: Tx, asked: Asked, service: Service) -> None:
     """Check that the definition of a service can run where it is to run, in the network that it is given."""
-    definition = taskdefs.find(tx, scope, service.task_definition)
+    definition = taskdefs.find(tx, asked.scope, service.task_definition)
     if definition is None:
         raise ClientException("TaskDefinition not found.")
+    host_use.check(definition, asked.host_rules)
     capacity = Capacity(launch_type=service.launch_type, strategy=service.capacity_provider_strategy)
     strategy.check_compatible(capacity, definition)
     networking.check(tx, definition.network_mode, service.network_configuration)
