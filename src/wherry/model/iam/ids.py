@@ -13,7 +13,7 @@ _ACCOUNT_MASK = (1 << 40) - 1
 
 def unique_id(prefix: str, entropy: Entropy) -> str:
     """Make an id of 21 characters; `prefix` tells the kind: "AROA" a role, "AIDA" a user."""
-    return prefix + base64.b32encode(entropy(11)).decode()[:17]
+    return prefix + base64.b32encode(entropy(11)).decode()[1:18]
 
 
 def access_key_id(prefix: str, account_id: str, entropy: Entropy) -> str:
