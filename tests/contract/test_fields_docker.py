@@ -29,12 +29,17 @@ def sandbox(request):
 async def bench(sandbox, tmp_path):
     async with a_bench(tmp_path, sandbox=sandbox, host_paths=(str(tmp_path),)) as opened:
         opened.options["host_rules"] = HostRules(
-            paths=(str(tmp_path),), namespaces=True, devices=("/dev/null", "/dev/loop-control"), capabilities=("NET_ADMIN",)
+            paths=(str(tmp_path),),
+            privileged=True,
+            namespaces=True,
+            devices=("/dev/null", "/dev/loop-control"),
+            capabilities=("NET_ADMIN",),
         )
         async with opened.agent():
             yield opened
 
 
+@pytest.mark.shows("LinuxParameters.devices", "Device")
 async def test_devices_have_their_place_and_their_permissions(bench):
     devices = [
         {"hostPath": "/dev/loop-control", "containerPath": "/dev/loops", "permissions": ["read"]},
@@ -49,6 +54,7 @@ async def test_devices_have_their_place_and_their_permissions(bench):
     ]
 
 
+@pytest.mark.shows("LinuxParameters.capabilities", "KernelCapabilities")
 async def test_a_capability_that_the_host_allows_is_added(bench):
     added = {"capabilities": {"add": ["NET_ADMIN"], "drop": ["CHOWN"]}}
     found = await bench.run(stays(linuxParameters=added))
@@ -73,6 +79,7 @@ async def test_a_link_below_an_allowed_path_leads_nowhere_else(bench, tmp_path):
     assert container(report)["reason"].endswith("leads to /etc, which is not allowed.")
 
 
+@pytest.mark.shows("RegisterTaskDefinition.pidMode")
 async def test_containers_of_a_task_share_their_processes_with_pid_mode_task(bench):
     found = await bench.run(stays(), stays(name="other"), pidMode="task")
     inside = await bench.inside(found, "busybox ps -o pid,args", "other")
@@ -99,6 +106,7 @@ async def test_pid_mode_host_shows_the_processes_of_the_host(bench):
     assert "while" in await bench.inside(found, f"cat /proc/{own}/cmdline")
 
 
+@pytest.mark.shows("RegisterTaskDefinition.ipcMode")
 async def test_containers_of_a_task_share_memory_with_ipc_mode_task(bench):
     found = await bench.run(stays("echo shared >/dev/shm/file"), stays(name="other"), ipcMode="task")
 
@@ -123,12 +131,14 @@ async def test_ipc_mode_host_is_the_hosts(bench):
     assert link == str(await anyio.Path("/proc/self/ns/ipc").readlink())
 
 
+@pytest.mark.shows("ContainerDefinition.disableNetworking")
 async def test_a_container_without_networking_has_the_loopback_only(bench):
     found = await bench.run(stays(disableNetworking=True), stays(name="other"))
     assert "eth0" not in await bench.inside(found, "cat /proc/net/dev")
     assert "eth0" in await bench.inside(found, "cat /proc/net/dev", "other")
 
 
+@pytest.mark.shows("PortMapping.containerPortRange")
 async def test_a_range_of_ports_is_reached_at_the_tasks_own_address(bench):
     servers = "httpd -p 9000 -h /www; httpd -p 9004 -h /www"
     found = await bench.run(stays(servers, portMappings=[{"containerPortRange": "9000-9004"}]))
@@ -147,6 +157,67 @@ async def test_a_range_of_ports_is_reached_at_the_tasks_own_address(bench):
     assert b"hello" in await page(9004)
 
 
+@pytest.mark.shows(
+    "LinuxParameters.sharedMemorySize",
+    "LinuxParameters.tmpfs",
+    "LinuxParameters.maxSwap",
+    "LinuxParameters.swappiness",
+    "Tmpfs",
+    "ContainerDefinition.dockerSecurityOptions",
+)
+async def test_plain_fields_of_ec2_tasks_hold(bench):
+    linux = {
+        "sharedMemorySize": 33,
+        "tmpfs": [{"containerPath": "/scratch", "size": 5, "mountOptions": ["noexec"]}],
+        "maxSwap": 32,
+        "swappiness": 10,
+    }
+    main = stays(linuxParameters=linux, memory=64, dockerSecurityOptions=["no-new-privileges"])
+    found = await bench.run(main)
+    mounts = await bench.inside(found, "cat /proc/mounts")
+    assert re.search(r"^\S+ /scratch tmpfs \S*noexec\S*size=5120k", mounts, re.MULTILINE)
+    assert re.search(r"^\S+ /dev/shm tmpfs \S*size=33792k", mounts, re.MULTILINE)
+    assert "NoNewPrivs:\t1" in await bench.inside(found, "cat /proc/1/status")
+    host = (await bench.inspected(found))["HostConfig"]
+    assert (host["MemorySwap"], host["MemorySwappiness"]) == (96 * 2**20, 10)
+
+
+@pytest.mark.shows("ContainerDefinition.privileged")
+async def test_a_privileged_container_is_created_as_one(bench):
+    task = bench.begin(stays(privileged=True))
+
+    async def seen() -> Any:
+        reports = [one for one in bench.control_plane.reports if one["task"] == task.arn]
+        return reports[0] if reports else None
+
+    report = await eventually(seen)
+    if report["status"] == "RUNNING":
+        assert (await bench.inspected(task))["HostConfig"]["Privileged"] is True
+    else:  # Where root itself lacks a capability, as in some virtual machines, the engine cannot give it.
+        assert "unable to apply caps" in container(report)["reason"]
+
+
+@pytest.mark.shows("HealthCheck.startPeriod", "HealthCheck.timeout")
+async def test_a_health_check_begins_after_its_start_period(bench):
+    check = {"command": ["CMD-SHELL", "true"], "interval": 5, "timeout": 2, "retries": 1, "startPeriod": 9}
+    found = await bench.run(stays(healthCheck=check))
+    assert (await bench.inspected(found))["Config"]["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "true"],
+        "Interval": 5 * 10**9,
+        "Timeout": 2 * 10**9,
+        "Retries": 1,
+        "StartPeriod": 9 * 10**9,
+    }
+
+
+@pytest.mark.shows("ContainerDefinition.startTimeout")
+async def test_what_is_waited_for_must_come_within_its_start_timeout(bench):
+    check = {"command": ["CMD", "false"], "interval": 5, "timeout": 2, "retries": 10}
+    slow = stays(name="slow", healthCheck=check, startTimeout=2)
+    report = await bench.ended(slow, stays(dependsOn=[{"containerName": "slow", "condition": "HEALTHY"}]))
+    assert "container ordering dependency [slow] for target [main] has timed out." in container(report)["reason"]
+
+
 FILES = {
     "arn:aws:s3:::bucket/first.env": b"# comment\nA=first\nB=x=y\n",
     "arn:aws:s3:::bucket/second.env": b"A=second\nC=second\nD=second\n",
@@ -158,6 +229,7 @@ def files(*names: str) -> list[dict[str, str]]:
     return [{"type": "s3", "value": f"arn:aws:s3:::bucket/{name}.env"} for name in names]
 
 
+@pytest.mark.shows("ContainerDefinition.environmentFiles", "EnvironmentFile")
 async def test_environment_files_are_read_and_environment_wins_over_them(sandbox, tmp_path):
     async with a_bench(tmp_path, sandbox=sandbox) as bench:
         bench.objects = Bucket(FILES)
@@ -195,6 +267,7 @@ POLICY = {"enabled": True, "ignoredExitCodes": [7], "restartAttemptPeriod": 60}
 COUNTS = "echo x >>/count; [ $(busybox wc -l </count) -ge 3 ] && exit 7; sleep 0.2; exit {}"
 
 
+@pytest.mark.shows("ContainerDefinition.restartPolicy", "ContainerRestartPolicy")
 @pytest.mark.parametrize("code", [0, 3])
 async def test_a_container_with_a_restart_policy_is_started_again_in_place(bench, code):
     task = restarting(runs(COUNTS.format(code), restartPolicy=POLICY))

@@ -119,6 +119,7 @@ def datagram(source: str, destination: str, port: int) -> bytes:
     return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses + udp
 
 
+@pytest.mark.shows("ContainerDefinition.extraHosts", "HostEntry")
 async def test_a_task_knows_its_names_and_servers(lab, docker):
     spec = task(docker_container(dns_servers=("10.0.0.2",), dns_search=("corp.test",), extra_hosts={"db": "10.9.9.9"}))
     [runtime_id] = await lab.started(spec)

@@ -44,6 +44,7 @@ async def volumes_of(docker: aiodocker.Docker, **labels: str) -> list[dict[str, 
     return (await docker.volumes.list(filters=wanted))["Volumes"] or []
 
 
+@pytest.mark.shows("RegisterTaskDefinition.volumes", "ContainerDefinition.mountPoints", "MountPoint", "Volume.name", "Volume.host")
 async def test_containers_share_a_volume_that_begins_as_the_image_has_it_and_goes_with_the_task(bench):
     writer = stays("echo written >/www/note", mountPoints=[mount("data", "/www")])
     reader = stays(name="reader", mountPoints=[mount("data", "/data", readOnly=True)])
@@ -55,6 +56,7 @@ async def test_containers_share_a_volume_that_begins_as_the_image_has_it_and_goe
     assert await bench.gone(found)
 
 
+@pytest.mark.shows("HostVolumeProperties")
 async def test_a_path_of_the_host_is_mounted_and_made_if_it_is_missing(bench, tmp_path):
     (tmp_path / "host").mkdir()
     (tmp_path / "host" / "file").write_text("of the host\n")
@@ -70,6 +72,7 @@ async def test_a_path_of_the_host_is_mounted_and_made_if_it_is_missing(bench, tm
     assert (tmp_path / "made" / "by" / "docker" / "file").read_text() == "new\n"
 
 
+@pytest.mark.shows("ContainerDefinition.volumesFrom", "VolumeFrom")
 async def test_volumes_from_another_container_wait_for_it_and_can_be_read_only(bench):
     source = stays(name="source", mountPoints=[mount("data", "/data")])
     user = stays(volumesFrom=[{"sourceContainer": "source", "readOnly": True}])
@@ -80,6 +83,7 @@ async def test_volumes_from_another_container_wait_for_it_and_can_be_read_only(b
     assert (await bench.inspected(found, "source"))["Created"] <= (await bench.inspected(found))["Created"]
 
 
+@pytest.mark.shows("Volume.dockerVolumeConfiguration", "DockerVolumeConfiguration.driver", "DockerVolumeConfiguration.driverOpts", "DockerVolumeConfiguration.labels")
 async def test_a_docker_volume_has_its_driver_options_and_labels(bench):
     configuration = {"scope": "task", "driver": "local", "labels": {"team": "blue"}}
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=3m"}
@@ -94,6 +98,7 @@ async def test_a_docker_volume_has_its_driver_options_and_labels(bench):
     assert await bench.gone(found)
 
 
+@pytest.mark.shows("DockerVolumeConfiguration.scope", "DockerVolumeConfiguration.autoprovision")
 async def test_a_shared_volume_stays_and_keeps_its_name(bench):
     shared = {"scope": "shared", "autoprovision": True}
     volumes = [{"name": "wherry-test-shared", "dockerVolumeConfiguration": shared}]
@@ -125,6 +130,7 @@ async def test_a_shared_volume_that_is_to_be_there_and_is_not_fails_the_task(ben
     assert "exitCode" not in container(report)
 
 
+@pytest.mark.shows("Volume.efsVolumeConfiguration", "EFSVolumeConfiguration", "EFSAuthorizationConfig")
 async def test_a_file_system_is_a_directory_that_the_host_maps(bench):
     plain, point = {"fileSystemId": "fs-12345678", "rootDirectory": "/app"}, {"accessPointId": "fsap-12345678"}
     secure = {"fileSystemId": "fs-12345678", "transitEncryption": "ENABLED", "authorizationConfig": point}

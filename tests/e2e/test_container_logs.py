@@ -92,6 +92,7 @@ def check_counted(lines: list[str], last: int) -> None:
 def logs(shared: Wherry) -> Logs:
     return Logs(shared)
 
+@pytest.mark.shows("ContainerDefinition.logConfiguration", "LogConfiguration.logDriver", "LogConfiguration.options")
 
 def test_what_a_container_writes_arrives_under_prefix_container_and_task(logs: Logs) -> None:
     group = logs.group("/arrives")

@@ -22,6 +22,7 @@ def pair(cluster: Cluster) -> dict[str, Any]:
     return cluster.running(cluster.run(cluster.register("pair", web("back", page="back"), front)))
 
 
+@pytest.mark.shows("RegisterTaskDefinition.networkMode", "ContainerDefinition.portMappings", "PortMapping.containerPort", "PortMapping.protocol")
 def test_a_task_is_reached_from_the_host_by_its_address(pair: dict[str, Any]) -> None:
     reach(address(pair), "back")
     reach(address(pair), "front", port=8081)
@@ -109,6 +110,7 @@ def main_of(task: dict[str, Any]) -> str:
     return str(container(task, "main")["runtimeId"])
 
 
+@pytest.mark.shows("ContainerDefinition.environment", "KeyValuePair")
 def test_environment_is_the_images_then_the_definitions_then_the_overrides(dressed: dict[str, Any]) -> None:
     answer = eventually("the server", lambda: fetch(address(dressed), "/cgi-bin/env")) or ""
     variables = dict(line.split("=", 1) for line in answer.splitlines())
@@ -118,12 +120,14 @@ def test_environment_is_the_images_then_the_definitions_then_the_overrides(dress
     reach(address(dressed), "overridden")
 
 
+@pytest.mark.shows("ContainerDefinition.entryPoint", "ContainerDefinition.command", "ContainerDefinition.workingDirectory")
 def test_entry_point_command_and_working_directory(dressed: dict[str, Any]) -> None:
     arguments = inside(main_of(dressed), "cat", "/proc/1/cmdline").split("\0")
     assert arguments[-3:] == ["/server", "overridden", ""]
     assert inspected(main_of(dressed))["Config"]["WorkingDir"] == "/tmp"
 
 
+@pytest.mark.shows("ContainerDefinition.dockerLabels")
 def test_labels_are_the_users_and_ours_where_they_clash(dressed: dict[str, Any], shared: Wherry) -> None:
     labels = inspected(main_of(dressed))["Config"]["Labels"]
     assert labels["team"] == "blue"
@@ -131,6 +135,7 @@ def test_labels_are_the_users_and_ours_where_they_clash(dressed: dict[str, Any],
     assert labels["com.amazonaws.ecs.task-arn"] == dressed["taskArn"]
 
 
+@pytest.mark.shows("ContainerDefinition.ulimits", "Ulimit", "ContainerDefinition.systemControls", "SystemControl", "ContainerDefinition.linuxParameters")
 def test_ulimits_system_controls_and_capabilities_hold(dressed: dict[str, Any]) -> None:
     limits = inside(main_of(dressed), "cat", "/proc/1/limits").splitlines()
     assert next(line for line in limits if line.startswith("Max open files")).split()[3:5] == ["1000", "2000"]
@@ -140,6 +145,7 @@ def test_ulimits_system_controls_and_capabilities_hold(dressed: dict[str, Any]) 
     assert not effective >> 13 & 1  # CAP_NET_RAW
 
 
+@pytest.mark.shows("ContainerDefinition.dnsServers", "ContainerDefinition.dnsSearchDomains")
 def test_the_resolver_is_the_definitions(dressed: dict[str, Any]) -> None:
     assert inside(main_of(dressed), "cat", "/etc/resolv.conf").splitlines() == [
         "search example.internal",
@@ -147,6 +153,7 @@ def test_the_resolver_is_the_definitions(dressed: dict[str, Any]) -> None:
     ]
 
 
+@pytest.mark.shows("RegisterTaskDefinition.cpu", "RegisterTaskDefinition.memory", "ContainerDefinition.cpu", "ContainerDefinition.memory", "ContainerDefinition.memoryReservation")
 def test_container_and_task_limits_are_in_the_cgroups(dressed: dict[str, Any]) -> None:
     host = inspected(main_of(dressed))["HostConfig"]
     assert (host["Memory"], host["MemoryReservation"], host["CpuShares"]) == (64 * MIB, 32 * MIB, 128)
@@ -163,6 +170,7 @@ def test_container_and_task_limits_are_in_the_cgroups(dressed: dict[str, Any]) -
     assert int(quota) / int(period) == 0.25
 
 
+@pytest.mark.shows("ContainerDefinition.user")
 def test_the_user_is_the_definitions_and_may_listen_on_port_80(cluster: Cluster) -> None:
     command = "id -u; id -g; [ $(id -u):$(id -g) = 1234:5678 ] && exec httpd -f -p 80 -h /www"
     arn = cluster.run(cluster.register("user", script("main", command, user="1234:5678", stopTimeout=2)))
@@ -173,6 +181,7 @@ def test_the_user_is_the_definitions_and_may_listen_on_port_80(cluster: Cluster)
     cluster.stop(arn)
 
 
+@pytest.mark.shows("ContainerDefinition.readonlyRootFilesystem")
 @pytest.mark.parametrize(("read_only", "code"), [(True, 1), (False, 0)])
 def test_a_read_only_root_cannot_be_written_to(cluster: Cluster, read_only: bool, code: int) -> None:
     writes = script("main", "echo x > /file", readonlyRootFilesystem=read_only)
@@ -180,6 +189,7 @@ def test_a_read_only_root_cannot_be_written_to(cluster: Cluster, read_only: bool
     assert container(task, "main")["exitCode"] == code
 
 
+@pytest.mark.shows("LinuxParameters.initProcessEnabled")
 @pytest.mark.parametrize(("init", "code"), [(True, 143), (False, 137)])
 def test_an_init_process_passes_the_stop_signal_on(cluster: Cluster, init: bool, code: int) -> None:
     """A program that is PID 1 takes no notice of TERM unless it asks for it; below an init process it does."""
@@ -195,6 +205,7 @@ def test_a_task_definition_may_not_ask_fargate_for_a_tmpfs(cluster: Cluster) -> 
         cluster.register("tmpfs", bare("main", linuxParameters={"tmpfs": [mount]}))
 
 
+@pytest.mark.shows("ContainerDefinition.interactive", "ContainerDefinition.pseudoTerminal")
 def test_interactive_and_pseudo_terminal_reach_the_engine(cluster: Cluster) -> None:
     arn = cluster.run(cluster.register("terminal", web("main", interactive=True, pseudoTerminal=True)))
     config = inspected(main_of(cluster.running(arn)))["Config"]

@@ -19,6 +19,7 @@ def ends(task: dict[str, Any]) -> tuple[str, str, list[int | None]]:
     return task["stopCode"], task["stoppedReason"], codes
 
 
+@pytest.mark.shows("ContainerDefinition.name", "ContainerDefinition.image", "RegisterTaskDefinition.containerDefinitions")
 def test_a_task_is_run_waited_for_stopped_and_waited_for(cluster: Cluster) -> None:
     ecs = cluster.ecs
     definition = cluster.register("life", web())
@@ -69,6 +70,7 @@ def test_last_status_only_climbs(cluster: Cluster) -> None:
     assert "RUNNING" in seen
 
 
+@pytest.mark.shows("ContainerDefinition.essential")
 @pytest.mark.parametrize("code", [0, 1, 42])
 def test_an_essential_container_that_exits_ends_the_task_with_its_exit_code(cluster: Cluster, code: int) -> None:
     sidecar = script("sidecar", "trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done")
@@ -117,6 +119,7 @@ def test_a_program_that_does_not_exist_cannot_be_started(cluster: Cluster) -> No
     assert container(task, "main")["reason"].startswith("CannotStartContainerError: ")
 
 
+@pytest.mark.shows("ContainerDefinition.dependsOn", "ContainerDependency")
 def test_init_containers_run_before_what_depends_on_them(cluster: Cluster) -> None:
     arn = cluster.run(
         cluster.register(
@@ -155,6 +158,7 @@ def test_a_failed_init_container_keeps_its_dependants_from_starting(cluster: Clu
 CHECK = {"command": ["CMD-SHELL", "timeout 1 wget -q -O - http://127.0.0.1:8080/"], "interval": 5, "timeout": 2}
 
 
+@pytest.mark.shows("ContainerDefinition.healthCheck", "HealthCheck.command", "HealthCheck.interval", "HealthCheck.retries")
 def test_health_is_seen_and_waited_for(cluster: Cluster) -> None:
     arn = cluster.run(
         cluster.register(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import botocore.session
@@ -12,6 +13,7 @@ import botocore.session
 from wherry.api.ecs.refused import Refused
 from wherry.api.table import TABLES
 from wherry.cli import main, reference_settings
+from wherry.cli.reference_proofs import Proofs, proofs
 from wherry.model import service_fields, taskdef_fields
 from wherry.model.taskdef_fields import Honoured, Verdict
 
@@ -63,8 +65,11 @@ def task_definition() -> str:
         "default.",
         "",
         "Check a file with `wherry validate FILE`.",
+        "",
+        "`yes` names the test that shows the member's effect on a real container engine; where it names none, the",
+        "effect is the control plane's alone. `Windows` is refused because it means nothing on Linux.",
     ]
-    return _page(lines + _tables(taskdef_fields.FIELDS, taskdef_fields.ROOT))
+    return _page(lines + _tables(taskdef_fields.FIELDS, taskdef_fields.ROOT, shown=proofs()))
 
 
 def service() -> str:
@@ -79,22 +84,25 @@ def service() -> str:
     return _page(lines + _tables(service_fields.FIELDS, service_fields.CREATE, service_fields.UPDATE))
 
 
-def _tables(fields: Fields, *roots: str) -> list[str]:
+def _tables(fields: Fields, *roots: str, shown: Proofs = MappingProxyType({})) -> list[str]:
     lines: list[str] = []
     for shape in dict.fromkeys(shape for root in roots for shape in _reachable(fields, root)):
         lines += ["", f"## {shape.removesuffix('Request')}", "", "| Member | Type | Honoured | |", "|---|---|---|---|"]
-        lines += list(_members(fields, shape))
+        lines += list(_members(fields, shape, shown))
     return lines
 
 
-def _members(fields: Fields, shape: str) -> Iterator[str]:
+def _members(fields: Fields, shape: str, shown: Proofs) -> Iterator[str]:
     types = _model("ecs").shape_for(shape).members
     for name, verdict in fields[shape].items():
         if isinstance(verdict, Honoured):
             below = f"See [{verdict.shape}](#{verdict.shape.lower()})." if verdict.shape else ""
-            yield f"| `{name}` | {_type(types[name])} | yes | {' '.join(filter(None, (below, verdict.note)))} |"
+            test = shown.get((shape, name))
+            proof = f" [`{test.rpartition('::')[2]}`](../../{test.partition('::')[0]})" if test else ""
+            yield f"| `{name}` | {_type(types[name])} | yes{proof} | {' '.join(filter(None, (below, verdict.note)))} |"
         else:
-            yield f"| `{name}` | {_type(types[name])} | **no** | {verdict.sentence} |"
+            refusal = "**no**" if verdict.on_linux else "Windows"
+            yield f"| `{name}` | {_type(types[name])} | {refusal} | {verdict.sentence} |"
 
 
 def _reachable(fields: Fields, shape: str) -> Iterator[str]:

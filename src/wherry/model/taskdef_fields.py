@@ -15,21 +15,26 @@ from wherry.model.problem import Path, Problem, Source, written
 
 
 class Honoured(msgspec.Struct, frozen=True):
-    """A member that has its effect. `shape` names its row of `FIELDS` if it is a structure or a list of them."""
+    """A member that has its effect. `shape` names its row of `FIELDS` if it is a structure or a list of them.
+
+    `on_engine` tells that a container shows the effect; of the others the control plane takes note alone.
+    """
 
     shape: str | None = None
     note: str = ""
+    on_engine: bool = True
 
 
 class Refused(msgspec.Struct, frozen=True):
     """A member that RegisterTaskDefinition does not take yet.
 
     `sentence` says why and what to do. Values that ask for nothing are no reason to refuse: empty ones, and those of
-    which `neutral` is true.
+    which `neutral` is true. `on_linux` false: it means nothing but on Windows, on ECS as well.
     """
 
     sentence: str
     neutral: Callable[[Any], bool] | None = None
+    on_linux: bool = True
 
     def allows(self, value: Any) -> bool:
         """Tell whether `value` asks for nothing."""
@@ -45,7 +50,7 @@ _APP_MESH = "AWS App Mesh is not part of Wherry. "
 
 FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     ROOT: {
-        "family": Honoured(),
+        "family": Honoured(on_engine=False),
         "taskRoleArn": Honoured(note="A role that does not exist is created or refused: setting `missing_roles`."),
         "executionRoleArn": Honoured(note="For secrets and logs; the same setting decides about one that is missing."),
         "networkMode": Honoured(note="Only awsvpc tasks find capacity: container instances are not there yet."),
@@ -54,10 +59,12 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "placementConstraints": Refused(
             "Wherry does not evaluate placement constraints of task definitions yet. Remove placementConstraints."
         ),
-        "requiresCompatibilities": Honoured(note="FARGATE, EC2, EXTERNAL; MANAGED_INSTANCES is refused."),
+        "requiresCompatibilities": Honoured(
+            on_engine=False, note="FARGATE, EC2, EXTERNAL; MANAGED_INSTANCES is refused."
+        ),
         "cpu": Honoured(note='"256" or "0.25 vCPU".'),
         "memory": Honoured(note='"512" or "0.5 GB".'),
-        "tags": Honoured("Tag"),
+        "tags": Honoured("Tag", on_engine=False),
         "pidMode": Honoured(note="On Fargate task only, as on ECS; host if the setting `host_namespaces` allows it."),
         "ipcMode": Honoured(note="As on ECS not on Fargate; host if the setting `host_namespaces` allows it."),
         "proxyConfiguration": Refused(_APP_MESH + "Remove proxyConfiguration."),
@@ -66,7 +73,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
             "Wherry does not limit the ephemeral storage of tasks yet. Remove ephemeralStorage: a task may use what "
             "the container engine's disk has."
         ),
-        "runtimePlatform": Honoured("RuntimePlatform"),
+        "runtimePlatform": Honoured("RuntimePlatform", on_engine=False),
         "enableFaultInjection": Refused(_LATER.format("fault injection") + "Remove enableFaultInjection."),
         "trustedExecutionConfiguration": Refused(
             "Wherry runs tasks on shared hosts, without Nitro sandboxes. Remove trustedExecutionConfiguration or set "
@@ -75,17 +82,14 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         ),
     },
     "RuntimePlatform": {
-        "cpuArchitecture": Honoured(note="Tasks are placed on hosts of this architecture."),
-        "operatingSystemFamily": Honoured(note="LINUX; Windows is refused."),
+        "cpuArchitecture": Honoured(on_engine=False, note="Tasks are placed on hosts of this architecture."),
+        "operatingSystemFamily": Honoured(on_engine=False, note="LINUX; Windows is refused."),
     },
-    "Tag": {"key": Honoured(), "value": Honoured()},
+    "Tag": {"key": Honoured(on_engine=False), "value": Honoured(on_engine=False)},
     "ContainerDefinition": {
         "name": Honoured(),
         "image": Honoured(),
-        "repositoryCredentials": Refused(
-            _LATER.format("secrets")
-            + "Remove repositoryCredentials and log the container engine in to the registry with `docker login`."
-        ),
+        "repositoryCredentials": Honoured("RepositoryCredentials"),
         "cpu": Honoured(),
         "memory": Honoured(),
         "memoryReservation": Honoured(),
@@ -106,8 +110,10 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "dependsOn": Honoured("ContainerDependency"),
         "startTimeout": Honoured(),
         "stopTimeout": Honoured(),
-        "versionConsistency": Honoured(note="Services pin the image to a digest unless it is `disabled`."),
-        "hostname": Honoured(note="As on ECS not with awsvpc."),
+        "versionConsistency": Honoured(
+            on_engine=False, note="Services pin the image to a digest unless it is `disabled`."
+        ),
+        "hostname": Honoured(on_engine=False, note="As on ECS not with awsvpc, the only mode with capacity yet."),
         "user": Honoured(),
         "workingDirectory": Honoured(),
         "disableNetworking": Honoured(note="As on ECS not on Fargate."),
@@ -132,16 +138,19 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "firelensConfiguration": Refused(
             _LATER.format("FireLens") + "Remove firelensConfiguration and use the log driver awslogs."
         ),
-        "credentialSpecs": Refused("Wherry does not have Active Directory credentials. Remove credentialSpecs."),
+        "credentialSpecs": Refused(
+            "Wherry does not have Active Directory credentials. Remove credentialSpecs.", on_linux=False
+        ),
     },
     "PortMapping": {
         "containerPort": Honoured(),
-        "hostPort": Honoured(),
+        "hostPort": Honoured(on_engine=False, note="With awsvpc, the only mode with capacity yet, the containerPort."),
         "protocol": Honoured(),
-        "name": Honoured(note="Shown; Service Connect, which uses it, is not there yet."),
-        "appProtocol": Honoured(note="Shown; Service Connect, which uses it, is not there yet."),
+        "name": Honoured(on_engine=False, note="Shown; Service Connect, which uses it, is not there yet."),
+        "appProtocol": Honoured(on_engine=False, note="Shown; Service Connect, which uses it, is not there yet."),
         "containerPortRange": Honoured(note="With awsvpc, where all ports of a task are reached at its own address."),
     },
+    "RepositoryCredentials": {"credentialsParameter": Honoured()},
     "LogConfiguration": {
         "logDriver": Honoured(note="awsfirelens is refused; on Fargate awslogs and splunk, as on ECS."),
         "options": Honoured(note="Those of other drivers than awslogs are the container engine's."),
@@ -160,6 +169,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "fsxWindowsFileServerVolumeConfiguration": Refused(
             "Wherry runs Linux containers, and FSx for Windows File Server is for Windows ones. Remove "
             "fsxWindowsFileServerVolumeConfiguration.",
+            on_linux=False,
         ),
         "configuredAtLaunch": Refused(
             "Wherry does not make volumes at launch yet. Remove configuredAtLaunch: the volume then goes with the task."
@@ -191,9 +201,9 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
             neutral=lambda value: value == "DISABLED",
         ),
     },
-    "EnvironmentFile": {"value": Honoured(), "type": Honoured()},
     "MountPoint": {"sourceVolume": Honoured(), "containerPath": Honoured(), "readOnly": Honoured()},
     "VolumeFrom": {"sourceContainer": Honoured(), "readOnly": Honoured()},
+    "EnvironmentFile": {"value": Honoured(), "type": Honoured()},
     "KeyValuePair": {"name": Honoured(), "value": Honoured()},
     "LinuxParameters": {
         "capabilities": Honoured("KernelCapabilities"),
@@ -205,7 +215,9 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "swappiness": Honoured(note="As on ECS not on Fargate."),
     },
     "KernelCapabilities": {
-        "add": Honoured(note="On Fargate only SYS_PTRACE, as on ECS; else what the setting `host_capabilities` allows."),
+        "add": Honoured(
+            note="On Fargate only SYS_PTRACE, as on ECS; else what the setting `host_capabilities` allows."
+        ),
         "drop": Honoured(),
     },
     "Device": {"hostPath": Honoured(), "containerPath": Honoured(), "permissions": Honoured()},

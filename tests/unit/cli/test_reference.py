@@ -9,6 +9,7 @@ import pytest
 
 from wherry.api.table import TABLES
 from wherry.cli.reference import PAGES, Fields, operations, outdated, service, task_definition, write
+from wherry.cli.reference_proofs import missing, proofs
 from wherry.model import service_fields, taskdef_fields
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
@@ -31,6 +32,17 @@ def test_every_member_is_on_the_page(write: Callable[[], str], fields: Fields) -
     for shape, members in fields.items():
         section = page.split(f"## {shape.removesuffix('Request')}\n")[1].split("\n## ")[0]
         assert [name for name in members if section.count(f"| `{name}` |") != 1] == []
+
+
+def test_every_member_that_a_container_shows_is_shown_by_a_test_on_a_real_engine() -> None:
+    assert missing(proofs()) == []
+
+
+def test_a_mark_that_names_no_member_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "e2e").mkdir()
+    (tmp_path / "e2e" / "test_it.py").write_text('@pytest.mark.shows("Volume.colour")\ndef test_it(): ...\n')
+    with pytest.raises(LookupError, match=r"Volume\.colour"):
+        proofs(tmp_path)
 
 
 def test_pages_are_written_where_they_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
