@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from demo_images import build_images
+from demo_inside import equip, keep_secret, show_logs, show_shell
 from demo_screen import DemoFailed, command, console, expect, good, line, step, wait_for
 from demo_server import BIN, REGION, ROOT, aws, forget_surroundings, last_words, point_at, wherry
 from demo_tasks import CLUSTER, DESIRED, PORTS, SERVICE, Follower, addresses, fetch, running, short, watch_floor
@@ -110,8 +111,17 @@ def tour(state: Path, port: int) -> None:
     step("A container is killed; the service replaces its task")
     kill_and_watch(ecs, follower)
 
+    step("A secret and a log group for revision 2")
+    keep_secret(url)
+
     step("Revision 2 rolls out, never below the healthy floor")
     roll_out(ecs, arn, follower)
+
+    step("What the containers have written")
+    show_logs(port, CLUSTER, SERVICE)
+
+    step("A command inside a container")
+    show_shell(port, CLUSTER, short(running(ecs)[0]))
 
 
 def see(address: str, port: int, wanted: str, *, path: str = "/") -> None:
@@ -170,19 +180,17 @@ def kill_and_watch(ecs: Any, follower: Follower) -> None:
 def roll_out(ecs: Any, first: str, follower: Follower) -> None:
     """Register revision 2 and hold the floor while it replaces revision 1."""
     old = ecs.describe_task_definition(taskDefinition=first)["taskDefinition"]
-    containers = old["containerDefinitions"]
-    for container in containers:
-        container["environment"] = [{"name": "REVISION", "value": "2"}]
     second = ecs.register_task_definition(
         family=FAMILY,
-        containerDefinitions=containers,
+        containerDefinitions=[equip(container) for container in old["containerDefinitions"]],
+        executionRoleArn="ecsTaskExecutionRole",
         networkMode="awsvpc",
         cpu=old["cpu"],
         memory=old["memory"],
         requiresCompatibilities=["FARGATE"],
     )["taskDefinition"]["taskDefinitionArn"]
     with watch_floor(ecs) as floor:
-        ecs.update_service(cluster=CLUSTER, service=SERVICE, taskDefinition=second)
+        ecs.update_service(cluster=CLUSTER, service=SERVICE, taskDefinition=second, enableExecuteCommand=True)
         follower.until_stable()
     expect(floor.samples > 0 and floor.lowest >= DESIRED, f"only {floor.lowest} of {DESIRED} tasks answered at a time")
     good(f"looked {floor.samples} times while it rolled: never fewer than {floor.lowest} tasks answered")
@@ -199,6 +207,8 @@ def invite(port: int) -> None:
         f"export PATH={folder}:$PATH",
         f'eval "$(wherry env --port {port} --region {REGION})"',
         f"wherry ps --port {port}",
+        f"wherry logs {SERVICE} --cluster {CLUSTER} --port {port} --region {REGION} -f",
+        f"wherry exec {SERVICE} --cluster {CLUSTER} --port {port} --region {REGION} -c backend -- sh",
         f"aws ecs update-service --cluster {CLUSTER} --service {SERVICE} --desired-count 4",
         f"aws ecs describe-services --cluster {CLUSTER} --services {SERVICE} --query 'services[0].events'",
     ):

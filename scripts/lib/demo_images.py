@@ -16,6 +16,7 @@ SERVER = """#!/bin/sh
 trap 'kill $child; exit 0' TERM
 mkdir -p /www
 echo "{name} revision ${{REVISION:-1}} on $(hostname)" > /www/index.html
+echo "{name} revision ${{REVISION:-1}} listens on {port}; its secret has ${{#GREETING}} letters"
 httpd -f -p {port} -h /www &
 child=$!
 wait
