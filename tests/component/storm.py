@@ -76,6 +76,14 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "nextToken": ("bm9uc2Vuc2U=",),
     "clientToken": ("token-1", "token-2"),
     "subnets": ("subnet-unknown",),
+    "logGroupName": ("/app", "fresh"),
+    "logGroupNames": ("/app",),
+    "logGroupIdentifier": ("/app", "arn:aws:logs:us-east-1:000000000000:log-group:/app:*"),
+    "logGroupIdentifiers": ("/app",),
+    "logStreamName": ("s", "fresh"),
+    "logStreamNames": ("s",),
+    "filterPattern": ("a", "{ $.a = 1 }", "[a, ...]"),
+    "queryString": ("fields @message", "stats count(*) by level"),
 }
 """What members of these names often hold, so that requests get past the first check."""
 
