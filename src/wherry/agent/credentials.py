@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
@@ -145,11 +144,6 @@ class RoleCredentialsStore:
         except OSError as error:
             # In memory they are good; only a restart while the control plane is away would miss them.
             log.warning("credentials_not_kept", task=task_arn, error=error.strerror)
-
-
-def remove(directory: Path) -> None:
-    """Remove what an agent keeps."""
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _path(directory: Path, task_arn: str) -> Path:

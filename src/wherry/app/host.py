@@ -20,6 +20,8 @@ from wherry.agent import agent
 from wherry.agent.agent import AgentOptions
 from wherry.agent.credentials import DIRECTORY as CREDENTIALS
 from wherry.agent.credentials import RoleCredentialsStore
+from wherry.agent.endpoints import peers
+from wherry.agent.endpoints.server import DIRECTORY as ENDPOINTS
 from wherry.agent.endpoints.server import Endpoints
 from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.journal import Journal
@@ -135,7 +137,9 @@ async def remove_tasks(settings: Settings) -> int:
     """Remove every container and sandbox of this data directory's agent; returns the number of containers."""
     if not (settings.data_dir / "agent" / _INSTANCE_FILE).exists():
         return 0
-    shutil.rmtree(credentials_of(instance_id(settings.data_dir / "agent")), ignore_errors=True)
+    instance = instance_id(settings.data_dir / "agent")
+    shutil.rmtree(credentials_of(instance), ignore_errors=True)
+    peers.remove(ENDPOINTS, instance)
     async with _runtime(settings) as runtime:
         return await runtime.remove_everything()
 

@@ -47,6 +47,11 @@ def listen(directory: Path, instance: str) -> socket.socket:
     return listener
 
 
+def remove(directory: Path, instance: str) -> None:
+    """Remove what an agent that is not there any more left of its socket."""
+    _forget(_path(directory, instance))
+
+
 def _forget(path: Path) -> None:
     """Remove a socket that nobody listens on."""
     with contextlib.suppress(OSError):
