@@ -20,7 +20,7 @@ from wherry.agent.endpoints.callers import SOURCE_HEADER, caller
 UNKNOWN_HEADER = "X-Wherry-Unknown"
 """On an answer between agents: the id is not known here either."""
 
-_PATIENCE = aiohttp.ClientTimeout(total=30, sock_connect=2)
+_PATIENCE = aiohttp.ClientTimeout(total=10, sock_connect=2)
 _BACKLOG = 128
 _OF_ONE_CONNECTION = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
