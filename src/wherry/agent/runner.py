@@ -20,7 +20,7 @@ from wherry.agent import dependencies, environment_files, progress, registries, 
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.journal import Journal
-from wherry.agent.link.base import ControlPlane, RefusedError, UnreachableError
+from wherry.agent.link.base import AccessKey, ControlPlane, RefusedError, UnreachableError
 from wherry.agent.link.objects import ObjectStore
 from wherry.agent.logs.relay import Relay
 from wherry.agent.logs.spool import SpoolError
@@ -34,7 +34,7 @@ from wherry.agent.runtime.base import (
     RuntimeFault,
     RuntimeUnavailableError,
 )
-from wherry.agent.spec import ContainerSpec, Struct, TaskSpec
+from wherry.agent.spec import AsmAuth, ContainerSpec, Struct, TaskSpec
 from wherry.agent.steps import Plan, Step
 from wherry.model.ids import Entropy
 
@@ -275,9 +275,10 @@ class Runner:
             self._unstarted.add(name)
 
     async def _pull(self, container: ContainerSpec) -> None:
-        clock = self._around.clock
+        around, clock = self._around, self._around.clock
         self._note(container.name, pull_started_at=self.assignment.memory(container.name).pull_started_at or clock())
-        image = await self._around.runtime.pull(container.image, self._around.pull_behavior)
+        access = registries.access(self.assignment.spec, container, self._logins, around.control_plane, self._signer)
+        image = await around.runtime.pull(container.image, around.pull_behavior, access)
         self._note(container.name, pulled=True, pull_stopped_at=clock(), image_digest=image.digest)
 
     async def _tell(self, report: Report) -> None:
@@ -296,6 +297,8 @@ class Runner:
         known = Fault(name=fault.name, message=fault.message)
         match step:
             case steps.EnsureSandbox() | steps.FetchSecrets():
+                self._remember(replace(self.assignment, fault=known))
+            case steps.PullImage() if known.name == "ResourceInitializationError":
                 self._remember(replace(self.assignment, fault=known))
             case steps.PullImage(container=container):
                 self._note(container.name, pull_stopped_at=self._around.clock(), fault=known)

@@ -36,7 +36,7 @@ async def fetch(task: TaskSpec, control_plane: ControlPlane, signer: AccessKey |
         values |= await _parameters(parameters[start : start + MOST_PARAMETERS], control_plane, signer)
     for text, reference in wanted.items():
         if isinstance(reference, SecretReference):
-            values[text] = await _secret(reference, control_plane, signer)
+            values[text] = await secret(reference, control_plane, signer)
     return values
 
 
@@ -58,13 +58,13 @@ async def _parameters(names: Sequence[str], control_plane: ControlPlane, signer:
     try:
         answer = await control_plane.call("GetParameters", request, service="ssm", signer=signer)
     except RefusedError as error:
-        raise _fault("unable to retrieve secrets from ssm", str(error)) from error
+        raise fault("unable to retrieve secrets from ssm", str(error)) from error
     found: dict[str, str] = {}
     for parameter in answer.get("Parameters") or ():
         if isinstance(value := parameter.get("Value"), str):
             found |= dict.fromkeys(_names_of(parameter), value)
     if missing := [name for name in names if name not in found]:
-        raise _fault("unable to retrieve secrets from ssm", f"invalid parameters: {', '.join(missing)}")
+        raise fault("unable to retrieve secrets from ssm", f"invalid parameters: {', '.join(missing)}")
     return {name: found[name] for name in names}
 
 
@@ -76,7 +76,8 @@ def _names_of(parameter: Mapping[str, Any]) -> Iterator[str]:
             yield name + selector
 
 
-async def _secret(reference: SecretReference, control_plane: ControlPlane, signer: AccessKey | None) -> str:
+async def secret(reference: SecretReference, control_plane: ControlPlane, signer: AccessKey | None) -> str:
+    """Fetch one secret; raises what `fetch` raises."""
     request = {
         "SecretId": reference.secret_arn,
         "VersionId": reference.version_id,
@@ -87,18 +88,18 @@ async def _secret(reference: SecretReference, control_plane: ControlPlane, signe
     try:
         answer = await control_plane.call("GetSecretValue", asked, service="secretsmanager", signer=signer)
     except RefusedError as error:
-        raise _fault(failure, f"failed to fetch secret {reference.secret_arn} from secrets manager: {error}") from error
+        raise fault(failure, f"failed to fetch secret {reference.secret_arn} from secrets manager: {error}") from error
     text = answer.get("SecretString")
     if not isinstance(text, str):
-        raise _fault(failure, f"secret {reference.secret_arn} has no text: SecretString is empty")
+        raise fault(failure, f"secret {reference.secret_arn} has no text: SecretString is empty")
     if reference.json_key is None:
         return text
     try:
         members = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise _fault(failure, f"secret {reference.secret_arn} is no JSON object, and has no json-key") from error
+        raise fault(failure, f"secret {reference.secret_arn} is no JSON object, and has no json-key") from error
     if reference.json_key not in members:
-        raise _fault(
+        raise fault(
             failure,
             f"retrieved secret from Secrets Manager did not contain json key {reference.json_key}",
         )
@@ -106,7 +107,8 @@ async def _secret(reference: SecretReference, control_plane: ControlPlane, signe
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _fault(what: str, why: str) -> RuntimeFault:
+def fault(what: str, why: str) -> RuntimeFault:
+    """Word the end of a task for which something could not be fetched."""
     return RuntimeFault(
         "ResourceInitializationError",
         f"unable to pull secrets or registry auth: execution resource retrieval failed: {what}: {why}",

@@ -153,6 +153,19 @@ class VolumesFrom(Struct, frozen=True):
     read_only: bool = False
 
 
+class EcrAuth(Struct, frozen=True, tag="ecr"):
+    """The image is in the registry of the control plane, under the name that ECR gives it."""
+
+    registry_id: str
+    use_execution_role: bool = False
+
+
+class AsmAuth(Struct, frozen=True, tag="asm"):
+    """The image's registry takes the user and password that are in a secret, named by its ARN or name."""
+
+    credentials_parameter: str
+
+
 class LogConfiguration(Struct, frozen=True):
     """A log driver of the engine; `options` as ECS writes them, until the agent adds what only it knows."""
 
@@ -181,12 +194,14 @@ class ContainerSpec(Struct, frozen=True):
 
     name: str
     image: str
+    registry_auth: EcrAuth | AsmAuth | None = None
     essential: bool = True
     restart_policy: RestartPolicy | None = None
     arn: str = ""
     entry_point: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
     environment: dict[str, str] = {}
+    environment_files: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
     working_directory: str | None = None
     user: str | None = None
@@ -201,7 +216,6 @@ class ContainerSpec(Struct, frozen=True):
     start_timeout: float | None = None
     stop_timeout: float = 30
     network_disabled: bool = False
-    environment_files: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     mounts: tuple[Mount, ...] = ()
     volumes_from: tuple[VolumesFrom, ...] = ()

@@ -12,7 +12,7 @@ from wherry.agent import dependencies, reports
 from wherry.agent.dependencies import Ready, Waiting
 from wherry.agent.progress import ContainerView, Phase, View
 from wherry.agent.reports import Report
-from wherry.agent.spec import ContainerSpec, Struct
+from wherry.agent.spec import AsmAuth, ContainerSpec, Struct
 
 
 class EnsureSandbox(Struct, frozen=True):
@@ -147,7 +147,7 @@ def _rise(view: View, *, now: float, sandboxed: bool, equipped: bool, creatable:
     for container in rising:
         match dependencies.gate(view, container, now=now):
             case Ready():
-                step = _rung(container, sandboxed=sandboxed, creatable=creatable)
+                step = _rung(container, sandboxed=sandboxed, equipped=equipped, creatable=creatable)
                 if step is not None:
                     steps.append(step)
             case Waiting(until=until) if until is not None:
@@ -157,10 +157,14 @@ def _rise(view: View, *, now: float, sandboxed: bool, equipped: bool, creatable:
     return Plan(steps=tuple(steps), wake_at=min(deadlines, default=None))
 
 
-def _rung(container: ContainerView, *, sandboxed: bool, creatable: bool) -> Step | None:
-    """The next rung of one container; an image may be pulled while the sandbox is being made."""
+def _rung(container: ContainerView, *, sandboxed: bool, equipped: bool, creatable: bool) -> Step | None:
+    """The next rung of one container; an image may be pulled while the sandbox is being made.
+
+    One of a private registry is pulled by what is in a secret.
+    """
     if container.phase is Phase.NEW:
-        return PullImage(container=container.spec)
+        pullable = equipped or not isinstance(container.spec.registry_auth, AsmAuth)
+        return PullImage(container=container.spec) if pullable else None
     if container.phase is Phase.CREATED and container.memory.runtime_id is not None:
         return StartContainer(name=container.name, runtime_id=container.memory.runtime_id) if sandboxed else None
     return CreateContainer(container=container.spec) if creatable else None

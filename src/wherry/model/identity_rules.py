@@ -12,6 +12,7 @@ from wherry.model.problem import Path, Problem
 Member = Mapping[str, Any]
 
 _ROLE = re.compile(r"(?:arn:aws[a-z-]*:iam::\d{12}:role/(?:[\x21-\x7e]{1,510}/)?)?[\w+=,.@-]{1,64}", re.ASCII)
+_SECRET = re.compile(r"(?:arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:)?[\w/+=.@!-]+", re.ASCII)
 _VARIABLE = re.compile(r"[^=\x00]+")
 
 
@@ -26,11 +27,25 @@ def problems(params: Member) -> Iterator[Problem]:
         if _has_secrets(container) and not params.get("executionRoleArn"):
             text = "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
             yield Problem(path, text)
+        yield from _repository_credentials(container, path, execution_role=params.get("executionRoleArn"))
 
 
 def is_role(text: str) -> bool:
     """Tell whether this can be a role: its ARN, or its name alone."""
     return _ROLE.fullmatch(text) is not None
+
+
+def _repository_credentials(container: Member, path: Path, *, execution_role: str | None) -> Iterator[Problem]:
+    credentials = container.get("repositoryCredentials")
+    if credentials is None:
+        return
+    parameter = credentials.get("credentialsParameter") or ""
+    if not _SECRET.fullmatch(parameter):
+        text = f"Invalid 'credentialsParameter': '{parameter}'. It is the ARN or the name of a Secrets Manager secret."
+        yield Problem((*path, "repositoryCredentials", "credentialsParameter"), text)
+    if not execution_role:
+        text = "When you are specifying repositoryCredentials, you must also specify a value for 'executionRoleArn'."
+        yield Problem(path, text)
 
 
 def _has_secrets(container: Member) -> bool:

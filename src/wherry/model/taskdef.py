@@ -106,6 +106,12 @@ class Secret(Value, frozen=True):
     value_from: str
 
 
+class RepositoryCredentials(Value, frozen=True):
+    """The secret with the user and password of the image's registry, by its ARN or its name."""
+
+    credentials_parameter: str
+
+
 class LogConfiguration(Value, frozen=True):
     """Where a container's output goes: a log driver of the container engine, and its options."""
 
@@ -114,18 +120,18 @@ class LogConfiguration(Value, frozen=True):
     secret_options: tuple[Secret, ...] = ()
 
 
-class HostEntry(Value, frozen=True):
-    """A line of /etc/hosts."""
-
-    hostname: str
-    ip_address: str
-
 class EnvironmentFile(Value, frozen=True):
     """A file of variables in S3: `value` is the ARN of the object."""
 
     value: str
     type: str = "s3"
 
+
+class HostEntry(Value, frozen=True):
+    """A line of /etc/hosts."""
+
+    hostname: str
+    ip_address: str
 
 
 class RestartPolicy(Value, frozen=True):
@@ -147,6 +153,7 @@ class ContainerDefinition(Value, frozen=True):
 
     name: str
     image: str
+    repository_credentials: RepositoryCredentials | None = None
     cpu: int = 0
     memory: int | None = None
     memory_reservation: int | None = None
@@ -157,6 +164,7 @@ class ContainerDefinition(Value, frozen=True):
     entry_point: tuple[str, ...] | None = None
     command: tuple[str, ...] | None = None
     environment: tuple[KeyValuePair, ...] = ()
+    environment_files: tuple[EnvironmentFile, ...] = ()
     secrets: tuple[Secret, ...] = ()
     mount_points: tuple[MountPoint, ...] = ()
     volumes_from: tuple[VolumeFrom, ...] = ()
@@ -164,7 +172,6 @@ class ContainerDefinition(Value, frozen=True):
     start_timeout: int | None = None
     stop_timeout: int | None = None
     version_consistency: str | None = None
-    environment_files: tuple[EnvironmentFile, ...] = ()
     hostname: str | None = None
     user: str | None = None
     working_directory: str | None = None

@@ -106,6 +106,7 @@ _AGENT = "com.amazonaws.ecs.capability."
 def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> Iterator[str]:
     """Name the attributes that an instance must have, by the features used (AWS does not publish its mapping)."""
     for container in containers:
+        yield from _image_attributes(container, execution_role=params.get("executionRoleArn"))
         yield from _container_attributes(container)
     if params.get("taskRoleArn"):
         yield _AGENT + "task-iam-role"
@@ -135,9 +136,16 @@ def _log_attributes(params: Member, containers: tuple[ContainerDefinition, ...])
             yield f"ecs.capability.secrets.{_provider(secret)}.bootstrap.log-driver"
 
 
-def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
+def _image_attributes(container: ContainerDefinition, *, execution_role: str | None) -> Iterator[str]:
     if container.image.partition("/")[0].partition(".")[2].startswith("dkr.ecr."):
         yield _AGENT + "ecr-auth"
+        if execution_role:
+            yield "ecs.capability.execution-role-ecr-pull"
+    if container.repository_credentials is not None:
+        yield "ecs.capability.private-registry-authentication.secretsmanager"
+
+
+def _container_attributes(container: ContainerDefinition) -> Iterator[str]:
     if container.privileged:
         yield _AGENT + "privileged-container"
     if container.memory_reservation is not None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from wherry.agent.assignments import names_a_task, take_on
 from wherry.agent.spec import (
+    AsmAuth,
     Condition,
     Dependency,
     Device,
@@ -29,6 +30,7 @@ from wherry.agent.spec import (
 )
 from wherry.model.host_rules import HostRules
 from wherry.model.payload import (
+    AsmAuthData,
     DockerConfig,
     Ipv4Assignment,
     PayloadContainer,
@@ -39,6 +41,7 @@ from wherry.model.payload import (
     PayloadRestartPolicy,
     PayloadSecret,
     PayloadTask,
+    RegistryAuthentication,
 )
 from wherry.model.payload_volume import (
     PayloadDockerVolume,
@@ -87,6 +90,9 @@ def test_everything_of_a_container_is_understood() -> None:
             entry_point=("/bin/sh",),
             environment={"A": "1"},
             environment_files=(PayloadEnvironmentFile(value="arn:aws:s3:::bucket/app.env"),),
+            registry_authentication=RegistryAuthentication(
+                type="asm", asm_auth_data=AsmAuthData(credentials_parameter="registry", region="us-east-1")
+            ),
             secrets=(PayloadSecret(name="KEY", value_from="/key", provider="ssm", target="LOG_DRIVER"),),
             port_mappings=(PayloadPort(container_port=80, host_port=80, protocol="tcp"),),
             start_timeout=10,
@@ -124,6 +130,7 @@ def test_everything_of_a_container_is_understood() -> None:
             },
         )
     )
+    assert found.registry_auth == AsmAuth(credentials_parameter="registry")
     assert found.logs == LogConfiguration(driver="awslogs", options={"awslogs-group": "/web"})
     assert found.secrets == (Secret(name="KEY", value_from="/key", target=SecretTarget.LOG_DRIVER),)
     assert found.memory == 64 * 2**20

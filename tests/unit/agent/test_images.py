@@ -1,11 +1,15 @@
 """Image references, pull behaviours and the wording of failed pulls."""
 
+import base64
+import json
+
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry.agent.runtime.base import PullBehavior, RuntimeFault
+from wherry.agent.link.base import UnreachableError
+from wherry.agent.runtime.base import Access, Login, PullBehavior, RuntimeFault
 from wherry.agent.runtime.engine import EngineError
 from wherry.agent.runtime.images import Images, digest_of, pull_fault, split_reference
 
@@ -17,20 +21,26 @@ class ScriptedEngine:
     """An engine with images, a registry with others, and a count of the pulls."""
 
     def __init__(self, *, local=(), remote=()):
-        self.local, self.remote, self.pulls = set(local), set(remote), []
+        self.local, self.remote, self.pulls, self.logins = set(local), set(remote), [], []
         self.gate = anyio.Event()
         self.gate.set()
 
-    async def call(self, method, path):
-        assert method == "GET"
+    async def call(self, method, path, *, params=None):
+        if method == "POST":
+            assert path.removeprefix("images/").removesuffix("/tag") in self.local
+            self.local.add(f"{params['repo']}:{params['tag']}")
+            return None
         name = path.removeprefix("images/").removesuffix("/json")
         if name not in self.local:
             raise EngineError(404, f"No such image: {name}")
-        return {"Id": "sha256:1", "RepoDigests": []}
+        pulled = {split_reference(name)[0] for name in self.pulls}
+        return {"Id": "sha256:1", "RepoDigests": [f"{repository}@{SHA}" for repository in pulled]}
 
-    async def progress(self, path, *, params):
+    async def progress(self, path, *, params, registry_auth=None):
         assert path == "images/create"
-        name = f"{params['fromImage']}:{params['tag']}"
+        separator = "@" if params["tag"].startswith("sha256:") else ":"
+        name = f"{params['fromImage']}{separator}{params['tag']}"
+        self.logins.append(registry_auth and json.loads(base64.urlsafe_b64decode(registry_auth)))
         self.pulls.append(name)
         await self.gate.wait()
         if name not in self.remote:
@@ -181,3 +191,74 @@ async def test_when_the_one_who_pulls_is_cancelled_another_goes_on(tmp_path):
         engine.gate.set()
     assert len(done) == 1
     assert len(engine.pulls) == 2
+
+
+ECR, SOURCE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/team/web", "127.0.0.1:4566/team/web"
+
+
+def an_access(source=None, *, owner="role", fault=None):
+    async def login():
+        if fault is not None:
+            raise fault
+        return Login(username="AWS", password="token", source=source)
+
+    return Access(owner=owner, login=login)
+
+
+@pytest.mark.anyio
+async def test_what_is_pulled_from_elsewhere_is_known_by_its_own_name_and_has_its_digest(tmp_path):
+    engine = ScriptedEngine(remote=[f"{SOURCE}:1"])
+    images = Images(engine, tmp_path / "pulled.json")
+    found = await images.pull(f"{ECR}:1", PullBehavior.DEFAULT, an_access(f"{SOURCE}:1"))
+    assert found.digest == SHA
+    assert engine.pulls == [f"{SOURCE}:1"]
+    assert engine.logins == [{"username": "AWS", "password": "token"}]
+    assert f"{ECR}:1" in engine.local
+    assert images.local_name(f"{ECR}:1") == f"{ECR}:1"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("tag", ["", ":1"])
+async def test_one_by_digest_is_run_by_the_name_that_it_was_pulled_by(tmp_path, tag):
+    engine = ScriptedEngine(remote=[f"{SOURCE}@{SHA}"])
+    images = Images(engine, tmp_path / "pulled.json")
+    image = f"{ECR}{tag}@{SHA}"
+    found = await images.pull(image, PullBehavior.DEFAULT, an_access(f"{SOURCE}{tag}@{SHA}"))
+    assert found.digest == SHA
+    # A new agent: it is remembered on disk.
+    assert Images(engine, tmp_path / "pulled.json").local_name(image) == f"{SOURCE}@{SHA}"
+
+
+@pytest.mark.anyio
+async def test_a_failed_pull_speaks_of_the_image_by_its_own_name(tmp_path):
+    images = Images(ScriptedEngine(), tmp_path / "pulled.json")
+    with pytest.raises(RuntimeFault, match=f"manifest for {ECR}:1 not found"):
+        await images.pull(f"{ECR}:1", PullBehavior.DEFAULT, an_access(f"{SOURCE}:1"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", [RuntimeFault("CannotPullECRContainerError", "denied"), UnreachableError("away")])
+async def test_without_a_login_a_cached_image_is_used_where_the_behaviour_says_so(tmp_path, fault):
+    images = Images(ScriptedEngine(local=["web:1"]), tmp_path / "pulled.json")
+    assert (await images.pull("web:1", PullBehavior.DEFAULT, an_access(fault=fault))).id == "sha256:1"
+    assert (await images.pull("web:1", PullBehavior.PREFER_CACHED, an_access(fault=fault))).id == "sha256:1"
+    with pytest.raises(type(fault)):
+        await images.pull("web:1", PullBehavior.ALWAYS, an_access(fault=fault))
+
+
+@pytest.mark.anyio
+async def test_a_pull_is_shared_only_by_those_who_may_pull_by_the_same_right(tmp_path):
+    engine = ScriptedEngine(remote=["web:1"])
+    engine.gate = anyio.Event()
+    images = Images(engine, tmp_path / "pulled.json")
+    async with anyio.create_task_group() as group:
+        for owner in ("one", "one", "other"):
+            group.start_soon(images.pull, "web:1", PullBehavior.ALWAYS, an_access(owner=owner))
+        await anyio.wait_all_tasks_blocked()
+        engine.gate.set()
+    assert engine.pulls == ["web:1", "web:1"]
+
+
+def test_no_text_shows_a_login():
+    shown = Login(username="AWS", password="token", source="here")
+    assert "token" not in f"{shown!r} {shown} {list(shown.__rich_repr__())}"

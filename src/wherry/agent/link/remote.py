@@ -19,6 +19,7 @@ from wherry.agent.link.base import AccessKey, Channel, DataStream, RefusedError,
 from wherry.model import datachannel
 
 TARGETS = {
+    "ecr": "AmazonEC2ContainerRegistry_V20150921",
     "ecs": "AmazonEC2ContainerServiceV20141113",
     "logs": "Logs_20140328",
     "secretsmanager": "secretsmanager",

@@ -6,7 +6,7 @@ A task's containers are known by labels, never by memory: after a restart `conta
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, Protocol
@@ -95,6 +95,30 @@ class Observed(Struct, frozen=True):
     started_at: float | None = None
     finished_at: float | None = None
     image_digest: str | None = None
+
+
+class Login(Struct, frozen=True):
+    """A user and password for a registry; no text shows them. `source` is where the image is, if not under its name."""
+
+    username: str
+    password: str
+    source: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Login(source={self.source!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("source", self.source)]
+
+
+class Access(Struct, frozen=True):
+    """How an image is got at that is not for everybody: `login` is asked if there is anything to pull.
+
+    Pulls for the same `owner` are one pull. What `login` raises, a pull raises.
+    """
+
+    owner: str
+    login: Callable[[], Awaitable[Login]]
 
 
 class Image(Struct, frozen=True):
@@ -199,7 +223,7 @@ class Runtime(Protocol):
         """List the task ids that have any part of a sandbox of this agent, so that leftovers can be removed."""
         ...
 
-    async def pull(self, image: str, behavior: PullBehavior) -> Image:
+    async def pull(self, image: str, behavior: PullBehavior, access: Access | None = None) -> Image:
         """Bring the image to the host as `behavior` says; `CannotPullContainerError` and kin if it cannot be had."""
         ...
 

@@ -23,6 +23,7 @@ from wherry.agent.logs.faults import unanswered
 from wherry.agent.logs.stream import Line
 from wherry.agent.runtime import translate
 from wherry.agent.runtime.base import (
+    Access,
     Capacity,
     ContainerGoneError,
     ExecRequest,
@@ -166,9 +167,9 @@ class DockerRuntime:
         found |= {task_id for task_id in aliases if task_id is not None}
         return frozenset(found | {path.name for path in self._state_dir.glob("tasks/*")})
 
-    async def pull(self, image: str, behavior: PullBehavior) -> Image:
+    async def pull(self, image: str, behavior: PullBehavior, access: Access | None = None) -> Image:
         """Bring the image to the host as `behavior` says."""
-        return await self._images.pull(image, behavior)
+        return await self._images.pull(image, behavior, access)
 
     async def create(self, task: TaskSpec, container: ContainerSpec) -> str:
         """Create the container, or find the one already created; return its runtime id."""
@@ -186,7 +187,8 @@ class DockerRuntime:
         )
         if container.network_disabled:
             place = msgspec.structs.replace(place, network_mode="none", runtime=None, hostname=None)
-        body = translate.create_body(task, container, place, instance=self.instance)
+        image = self._images.local_name(container.image)
+        body = translate.create_body(task, container, place, instance=self.instance) | {"Image": image}
         while True:
             try:
                 async with self._starts:

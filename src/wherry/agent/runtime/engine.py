@@ -90,9 +90,12 @@ class Engine(aiodocker.Docker):
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        registry_auth: str | None = None,
     ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Make one call whose answer is a stream of JSON objects; it ends with the engine's connection."""
         headers = {"Content-Type": content_type}
+        if registry_auth is not None:
+            headers["X-Registry-Auth"] = registry_auth
         with translated():
             query = self._query(path, method, params=_params(params), data=body, headers=headers, timeout=UNBOUNDED)
             async with query as response:
@@ -108,9 +111,13 @@ class Engine(aiodocker.Docker):
         params: Mapping[str, str],
         body: bytes | None = None,
         content_type: str = "application/json",
+        registry_auth: str | None = None,
     ) -> None:
         """Post a call that reports progress and wait for its end. An error in the stream is an `EngineError`."""
-        async with self.stream("POST", path, params=params, body=body, content_type=content_type) as messages:
+        posted = self.stream(
+            "POST", path, params=params, body=body, content_type=content_type, registry_auth=registry_auth
+        )
+        async with posted as messages:
             async for message in messages:
                 if "error" in message:
                     raise EngineError(0, message["error"])

@@ -23,12 +23,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from wherry.agent.logs.stream import Line
 from wherry.agent.runtime import fake_documents
 from wherry.agent.runtime.base import (
+    Access,
     Capacity,
     ContainerGoneError,
     ContainerState,
     ExecRequest,
     Health,
     Image,
+    Login,
     Observed,
     PullBehavior,
     RuntimeFault,
@@ -130,6 +132,7 @@ class Engine:
         self.available = True
         self.images = set(cached)
         self.pulls: list[str] = []
+        self.logins: list[Login] = []
         self.containers: dict[str, _Container] = {}
         self.sandboxes: dict[tuple[str, str], Eni | None] = {}
         self.volumes: set[tuple[str, str]] = set()
@@ -259,7 +262,7 @@ class FakeRuntime:
         engine = await self._reach()
         return frozenset(task_id for instance, task_id in engine.sandboxes if instance == self.instance)
 
-    async def pull(self, image: str, behavior: PullBehavior) -> Image:
+    async def pull(self, image: str, behavior: PullBehavior, access: Access | None = None) -> Image:
         """Pull as the image's script says."""
         engine = await self._reach()
         script = engine.script(image)
@@ -267,6 +270,8 @@ class FakeRuntime:
         skip = behavior is PullBehavior.PREFER_CACHED or (behavior is PullBehavior.ONCE and image in self._pulled)
         if not (cached and skip):
             engine.pulls.append(image)
+            if access is not None:
+                engine.logins.append(await access.login())
             await anyio.sleep(script.pull_seconds)
             await self._reach()
             if not script.pull_error:

@@ -5,6 +5,7 @@ Texts: the stock agent's agent/api/errormessages.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any, assert_never
 
 import anyio
 
-from wherry.agent.runtime.base import Image, PullBehavior, RuntimeFault
+from wherry.agent.link.base import UnreachableError
+from wherry.agent.runtime.base import Access, Image, Login, PullBehavior, RuntimeFault
 from wherry.agent.runtime.engine import Engine, EngineError
 
 _NOT_FOUND = "The task can’t pull the image. Check whether the image exists. "  # noqa: RUF001  AWS's own apostrophe
@@ -44,6 +46,14 @@ def pull_fault(text: str) -> RuntimeFault:
         if pattern.search(searched):
             return RuntimeFault("CannotPullContainerError", f"{prefix}Error response from daemon: {text}")
     return RuntimeFault("CannotPullContainerError", f"Error response from daemon: {text}")
+
+
+def _registry_auth(login: Login | None) -> str | None:
+    """Write a login as the engine's API wants it in a header."""
+    if login is None:
+        return None
+    text = json.dumps({"username": login.username, "password": login.password})
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def split_reference(image: str) -> tuple[str, str]:
@@ -79,6 +89,23 @@ class _Flight:
         self.fault: RuntimeFault | None = None
 
 
+class _Sources:
+    """Remembers on disk by which other name an image was pulled, for those that were pulled by another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, str]:
+        try:
+            return dict(json.loads(self._path.read_text()))
+        except (FileNotFoundError, ValueError):  # none yet, or torn by a crash: they are pulled again
+            return {}
+
+    def write(self, sources: dict[str, str]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(sources))
+
+
 class Images:
     """The images of one engine. `memory_file` remembers what was pulled, which the behaviour `once` asks for."""
 
@@ -86,22 +113,23 @@ class Images:
         """Use `engine`; the file is made when something was pulled."""
         self._engine = engine
         self._memory_file = memory_file
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._sources = _Sources(memory_file.with_name("image-sources.json"))
 
-    async def pull(self, image: str, behavior: PullBehavior) -> Image:
-        """Bring `image` as `behavior` says; `CannotPullContainerError` if it cannot be had."""
+    async def pull(self, image: str, behavior: PullBehavior, access: Access | None = None) -> Image:
+        """Bring `image` as `behavior` says; `CannotPullContainerError` if it cannot be had, or what `access` raises."""
         match behavior:
             case PullBehavior.ALWAYS:
-                await self._fetch_once(image)
+                await self._fetch_once(image, access)
             case PullBehavior.DEFAULT:
-                return await self._pull_or_cached(image)
+                return await self._pull_or_cached(image, access)
             case PullBehavior.ONCE:
                 if image not in self._remembered() or await self.cached(image) is None:
-                    await self._fetch_once(image)
+                    await self._fetch_once(image, access)
             case PullBehavior.PREFER_CACHED:
                 if (there := await self.cached(image)) is not None:
                     return there
-                await self._fetch_once(image)
+                await self._fetch_once(image, access)
             case _:
                 assert_never(behavior)
         found = await self.cached(image)
@@ -111,7 +139,11 @@ class Images:
 
     async def cached(self, image: str) -> Image | None:
         """Look the image up on the host."""
-        return await self.described(image, image)
+        return await self.described(self.local_name(image), image)
+
+    def local_name(self, image: str) -> str:
+        """Tell by which name the engine knows an image: one by digest cannot be given the name that it was asked by."""
+        return self._sources.read().get(image, image) if "@" in image else image
 
     async def described(self, key: str, image: str) -> Image | None:
         """Look up what the engine has under `key`, a name or an id, and its digest in the repository of `image`."""
@@ -121,44 +153,65 @@ class Images:
             if error.status in {400, 404}:
                 return None
             raise pull_fault(error.message) from error
-        return Image(id=found["Id"], digest=digest_of(image, found.get("RepoDigests") or []))
+        digests = found.get("RepoDigests") or []
+        source = self._sources.read().get(image, image)
+        return Image(id=found["Id"], digest=digest_of(source, digests) or digest_of(image, digests))
 
-    async def _pull_or_cached(self, image: str) -> Image:
+    async def _pull_or_cached(self, image: str, access: Access | None) -> Image:
         try:
-            await self._fetch_once(image)
-        except RuntimeFault:
+            await self._fetch_once(image, access)
+        except (RuntimeFault, UnreachableError):
             found = await self.cached(image)
             if found is None:
                 raise
             return found
-        return await self.pull(image, PullBehavior.PREFER_CACHED)
+        return await self.pull(image, PullBehavior.PREFER_CACHED, access)
 
-    async def _fetch_once(self, image: str) -> None:
-        """Pull, or share in the pull that is under way. If whoever made that one was cancelled, make one."""
-        while (flight := self._flights.get(image)) is not None:
+    async def _fetch_once(self, image: str, access: Access | None) -> None:
+        """Pull, or share in the pull that is under way. If whoever made that one was cancelled, make one.
+
+        Only pulls in the same name are shared: what one may pull another may not.
+        """
+        key = (image, "" if access is None else access.owner)
+        while (flight := self._flights.get(key)) is not None:
             await flight.landed.wait()
             if flight.fault is not None:
                 raise RuntimeFault(flight.fault.name, flight.fault.message)
             if flight.arrived:
                 return
-        flight = self._flights[image] = _Flight()
+        flight = self._flights[key] = _Flight()
         try:
-            await self._fetch(image)
+            await self._fetch(image, access)
             flight.arrived = True
         except RuntimeFault as fault:
             flight.fault = fault
             raise
         finally:
-            del self._flights[image]
+            del self._flights[key]
             flight.landed.set()
 
-    async def _fetch(self, image: str) -> None:
-        repository, tag = split_reference(image)
+    async def _fetch(self, image: str, access: Access | None) -> None:
+        login = await access.login() if access is not None else None
+        source = image if login is None or login.source is None else login.source
+        repository, tag = split_reference(source)
         try:
-            await self._engine.progress("images/create", params={"fromImage": repository, "tag": tag})
+            await self._engine.progress(
+                "images/create", params={"fromImage": repository, "tag": tag}, registry_auth=_registry_auth(login)
+            )
+            if source != image:
+                await self._rename(repository, tag, image)
         except EngineError as error:
-            raise pull_fault(error.message) from error
+            # Who reads it knows the image by its own name.
+            raise pull_fault(error.message.replace(repository, split_reference(image)[0])) from error
         self._remember(image)
+
+    async def _rename(self, repository: str, tag: str, image: str) -> None:
+        """Let the engine know what was pulled by the name of the task definition."""
+        source = f"{repository}@{tag}" if "@" in image else f"{repository}:{tag}"
+        self._sources.write({**self._sources.read(), image: source})
+        if "@" not in image:
+            params = {"repo": split_reference(image)[0], "tag": tag}
+            await self._engine.call("POST", f"images/{source}/tag", params=params)
 
     def _remembered(self) -> set[str]:
         try:

@@ -9,8 +9,10 @@ import msgspec
 
 from wherry.api.acs import volumes
 from wherry.api.acs.log_config import log_config
+from wherry.api.acs.registry_auth import registry_authentication
 from wherry.model import secret_reference
 from wherry.model.base import Value
+from wherry.model.ecr.names import RegistryNames
 from wherry.model.network import NetworkInterface, Subnet
 from wherry.model.payload import (
     DockerConfig,
@@ -18,9 +20,9 @@ from wherry.model.payload import (
     PayloadContainer,
     PayloadDependency,
     PayloadEni,
+    PayloadEnvironmentFile,
     PayloadPort,
     PayloadRestartPolicy,
-    PayloadEnvironmentFile,
     PayloadSecret,
     PayloadTask,
 )
@@ -45,12 +47,14 @@ class Terms(Value, frozen=True):
     """What holds for every task of a control plane.
 
     `stop_timeout` (seconds) and `log_mode` hold where a container names none, `endpoint_url` is what SDKs are to call.
+    `registry` tells which images are in the registry of this control plane.
     """
 
     region: str
     stop_timeout: float
     log_mode: str = "non-blocking"
     endpoint_url: str | None = None
+    registry: RegistryNames | None = None
 
 
 def payload_task(
@@ -117,6 +121,9 @@ def _container(container: Container, definition: TaskDefinition, task: Task, ter
         name=defined.name,
         image=container.image,
         container_arn=container.container_arn,
+        registry_authentication=registry_authentication(
+            container.image, defined, definition, region=terms.region, names=terms.registry
+        ),
         essential=defined.essential,
         cpu=override.cpu if override.cpu is not None else defined.cpu,
         memory=limits.get("memory") or 0,
@@ -133,6 +140,10 @@ def _container(container: Container, definition: TaskDefinition, task: Task, ter
             )
             for p in defined.port_mappings
         ),
+        environment_files=tuple(
+            PayloadEnvironmentFile(value=file.value, type=file.type)
+            for file in (override.environment_files or defined.environment_files)
+        ),
         restart_policy=_restart_policy(defined.restart_policy),
         mount_points=volumes.mount_points(defined),
         volumes_from=volumes.volumes_from(defined),
@@ -140,10 +151,6 @@ def _container(container: Container, definition: TaskDefinition, task: Task, ter
             PayloadDependency(container_name=d.container_name, condition=d.condition) for d in defined.depends_on
         ),
         start_timeout=defined.start_timeout,
-        environment_files=tuple(
-            PayloadEnvironmentFile(value=file.value, type=file.type)
-            for file in (override.environment_files or defined.environment_files)
-        ),
         stop_timeout=defined.stop_timeout if defined.stop_timeout is not None else round(terms.stop_timeout),
         health_check_type="docker" if defined.health_check else None,
         docker_config=DockerConfig(

@@ -20,6 +20,7 @@ from wherry.api.acs import credentials
 from wherry.api.acs.assignments import Assignment
 from wherry.api.acs.credentials import Assumed
 from wherry.api.acs.payload import Terms
+from wherry.api.acs.registry_auth import registry_names
 from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.api.ecs import roles
@@ -62,6 +63,7 @@ class Session:
             region=ctx.scope.region,
             stop_timeout=ctx.settings.timing.stop_timeout,
             endpoint_url=ctx.settings.endpoint_for_tasks,
+            registry=registry_names(ctx.settings, ctx.scope),
         )
 
     async def run(self) -> None:

@@ -23,6 +23,11 @@ async def get_repository_policy(ctx: Context, call: Call) -> NoReturn:
     )
 
 
+async def delete_repository_policy(ctx: Context, call: Call) -> NoReturn:
+    """DeleteRepositoryPolicy: that there is none."""
+    await get_repository_policy(ctx, call)
+
+
 async def get_lifecycle_policy(ctx: Context, call: Call) -> NoReturn:
     """GetLifecyclePolicy: that there is none."""
     name = await _existing(ctx, call)
@@ -32,12 +37,22 @@ async def get_lifecycle_policy(ctx: Context, call: Call) -> NoReturn:
     )
 
 
+async def delete_lifecycle_policy(ctx: Context, call: Call) -> NoReturn:
+    """DeleteLifecyclePolicy: that there is none."""
+    await get_lifecycle_policy(ctx, call)
+
+
 async def get_registry_policy(ctx: Context, call: Call) -> NoReturn:
     """GetRegistryPolicy: that there is none."""
     lookup.check(call)
     raise RegistryPolicyNotFoundException(
         f"Registry policy does not exist in the registry with id '{ctx.scope.account_id}'"
     )
+
+
+async def delete_registry_policy(ctx: Context, call: Call) -> NoReturn:
+    """DeleteRegistryPolicy: that there is none."""
+    await get_registry_policy(ctx, call)
 
 
 async def describe_registry(ctx: Context, call: Call) -> dict[str, Any]:
