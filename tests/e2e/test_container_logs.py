@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.e2e.lab import REGION, Cluster, Wherry, a_wherry, eventually
+from tests.e2e.lab import REGION, Cluster, Wherry, eventually
 from tests.e2e.pictures import script
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]
@@ -34,11 +33,11 @@ class Logs:
         self.client.create_log_group(logGroupName=name)
         return name
 
-    def run(self, family: str, container: dict[str, Any]) -> str:
-        """Run one task of one container; returns its ARN."""
+    def run(self, family: str, *containers: dict[str, Any]) -> str:
+        """Run one task; returns its ARN."""
         made = self.cluster.ecs.register_task_definition(
             family=family,
-            containerDefinitions=[container],
+            containerDefinitions=list(containers),
             requiresCompatibilities=["FARGATE"],
             networkMode="awsvpc",
             executionRoleArn=ROLE,
@@ -92,8 +91,8 @@ def check_counted(lines: list[str], last: int) -> None:
 def logs(shared: Wherry) -> Logs:
     return Logs(shared)
 
-@pytest.mark.shows("ContainerDefinition.logConfiguration", "LogConfiguration.logDriver", "LogConfiguration.options")
 
+@pytest.mark.shows("ContainerDefinition.logConfiguration", "LogConfiguration.logDriver", "LogConfiguration.options")
 def test_what_a_container_writes_arrives_under_prefix_container_and_task(logs: Logs) -> None:
     group = logs.group("/arrives")
     task = logs.run("arrives", logging_to(group, counting(50)))
@@ -106,7 +105,9 @@ def test_lines_are_joined_by_a_pattern_and_by_dates(logs: Logs) -> None:
     text = "echo 'ERROR first'; echo '  at one'; echo '  at two'; echo 'ERROR second'; echo '  at three'; sleep 2"
     by_pattern = logs.run("pattern", logging_to(group, script("main", text), awslogs_multiline_pattern="^ERROR"))
     dated = "echo '[2026-11-26 10:00:00] first'; echo ' more'; echo '[2026-11-26 10:00:01] second'; sleep 2"
-    by_date = logs.run("dates", logging_to(group, script("main", dated), awslogs_datetime_format=r"\[%Y-%m-%d %H:%M:%S\]"))
+    by_date = logs.run(
+        "dates", logging_to(group, script("main", dated), awslogs_datetime_format=r"\[%Y-%m-%d %H:%M:%S\]")
+    )
 
     assert logs.settled(group, by_pattern, lambda lines: len(lines) == 2) == [
         "ERROR first\n  at one\n  at two\n",
@@ -139,7 +140,8 @@ def test_drivers_of_the_engine_are_the_engines(shared: Wherry) -> None:
     made = shared.ecs.register_task_definition(
         family="files",
         containerDefinitions=[
-            script("main", "echo to a file; sleep 60") | {"logConfiguration": {"logDriver": "json-file", "options": {"max-size": "1m"}}}
+            script("main", "echo to a file")
+            | {"logConfiguration": {"logDriver": "json-file", "options": {"max-size": "1m"}}}
         ],
         networkMode="awsvpc",
         cpu="256",
@@ -153,7 +155,7 @@ class Apart:
 
     def __init__(self, wherry: Wherry) -> None:
         self.wherry = wherry
-        self.server = wherry.start("server")
+        self.server = wherry.start("server", "--vpc-cidr", "10.83.0.0/20")  # Beside other Wherrys of the machine.
         self.agent = wherry.start("agent")
         eventually("the agent to join", wherry.joined)
         self.logs = Logs(wherry)
@@ -167,12 +169,17 @@ def apart(own: Wherry) -> Apart:
 def test_a_control_plane_that_is_killed_costs_no_line(apart: Apart) -> None:
     logs, group = apart.logs, apart.logs.group("/plane")
     long = logs.run("long", logging_to(group, counting(1500)))
+    waits = script("first", "sleep 3", essential=False)
+    late = counting(200) | {"dependsOn": [{"containerName": "first", "condition": "SUCCESS"}]}
+    starts = logs.run("starts", waits, logging_to(group, late))
     logs.settled(group, long, lambda lines: len(lines) > 100)
     apart.server.kill()
-    time.sleep(6)
+    time.sleep(8)
     apart.server = apart.wherry.start("server")
+    eventually("the control plane to answer", apart.wherry.answers)
 
     check_counted(logs.settled(group, long, lambda lines: len(lines) == 3000), 1500)
+    check_counted(logs.settled(group, starts, lambda lines: len(lines) == 400), 200)
 
 
 @pytest.mark.parametrize("pause", [0.0, 3.0, 6.0])

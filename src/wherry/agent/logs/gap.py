@@ -3,7 +3,8 @@
 The engine keeps each line of a container with its time, whatever becomes of the driver's batches. What is in that copy,
 was not taken before, and is older than what the driver sends now, is what was lost. Two threads of the engine read a
 container's two outputs, so that lines of one instant may be in another order in the copy: single lines are therefore
-counted, not lined up.
+counted, not lined up. What stays open is on which side lines fall that are alike, were written in one millisecond, and
+have the end of a lost batch between them.
 """
 
 from __future__ import annotations
@@ -30,10 +31,14 @@ def lost(
     return _uncounted(lines, taken, arriving, stream)
 
 
-def fresh(arriving: Iterable[Event], taken: Iterable[Event]) -> list[Event]:
-    """Leave out of `arriving` what was taken before: the driver sends a batch again whose answer it did not see."""
+def fresh(lines: Iterable[Line], taken: Iterable[Event], arriving: Iterable[Event], stream: Stream) -> list[Event]:
+    """Leave out of `arriving` what was taken before: the driver sends a batch again whose answer it did not see.
+
+    As many of a kind are left as the engine's copy, `lines`, has more of it than were taken.
+    """
     known = Counter(event.key for event in taken)
-    return [event for event in arriving if not _counts_off(known, event)]
+    more = Counter() if stream.joins else Counter(event.key for event in joining.events(lines, stream)) - known
+    return [event for event in arriving if _counts_off(more, event) or not _counts_off(known, event)]
 
 
 def _uncounted(

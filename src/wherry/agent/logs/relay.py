@@ -132,8 +132,8 @@ class Relay:
     async def equipped(self, task: TaskSpec, container: ContainerSpec) -> ContainerSpec:
         """Complete the log options of a container that is to be created, and know its stream from now on.
 
-        On Fargate the stream is asked for here: `RuntimeFault` (ResourceInitializationError) if it is refused. Elsewhere
-        that is the driver's to do, which in non-blocking mode starts without it. Raises `SpoolError`.
+        On Fargate the stream is asked for here: `RuntimeFault` (ResourceInitializationError) if it is refused.
+        Elsewhere that is the driver's to do, which in non-blocking mode starts without it. Raises `SpoolError`.
         """
         if container.logs is None:
             return container
@@ -158,11 +158,11 @@ class Relay:
             return
         for pause in LAST_BATCH:
             async with way.lock:
-                if not await self._lost(way, None):
+                if not await self._lost(way):
                     break
             await anyio.sleep(pause)
         async with way.lock:
-            await self._take(way, await self._lost(way, None))
+            await self._take(way, await self._lost(way))
             await self._end(way)
 
     async def _validate(self, way: _Way) -> None:
@@ -231,9 +231,9 @@ class Relay:
 
     async def _take_doubtful(self, way: _Way, events: Sequence[Event]) -> None:
         """Take a batch together with what was lost before it, and without what was taken before."""
-        lost = await self._lost(way, events) if way.suspect else []
-        taken = await self._spooled(self._spool.taken, way.stream.token)
-        await self._take(way, [*lost, *gap.fresh(events, taken)])
+        lines, taken = await self._compared(way)
+        lost = list(gap.lost(lines, taken, events, way.stream)) if way.suspect else []
+        await self._take(way, [*lost, *gap.fresh(lines, taken, events, way.stream)])
         if lost:
             log.info("log_lines_recovered", task=way.stream.task_arn, container=way.stream.container, events=len(lost))
         way.suspect = False
@@ -261,8 +261,14 @@ class Relay:
             told = True
             await self._emptied.wait()
 
-    async def _lost(self, way: _Way, arriving: Sequence[Event] | None, *, until: float = math.inf) -> list[Event]:
+    async def _lost(self, way: _Way, *, until: float = math.inf) -> list[Event]:
         """Find in the engine's copy what was written before `until` (epoch seconds) and never taken."""
+        lines, taken = await self._compared(way)
+        before = [line for line in lines if line.at < until * 1e9]
+        return await anyio.to_thread.run_sync(lambda: list(gap.lost(before, taken, None, way.stream)))
+
+    async def _compared(self, way: _Way) -> tuple[list[Line], list[Event]]:
+        """Read the newest lines of the engine's copy, and what was taken of them."""
         stream = way.stream
         taken: list[Event] = await self._spooled(self._spool.taken, stream.token)
         newest = max((event.timestamp for event in taken), default=0)
@@ -272,9 +278,8 @@ class Relay:
             lines = await self._copies.logged(stream.task_arn, stream.container, since=since / 1000)
         except RuntimeFault as fault:
             log.warning("log_copy_unreadable", task=stream.task_arn, container=stream.container, error=str(fault))
-            return []
-        before = [line for line in lines or () if line.at < until * 1e9]
-        return await anyio.to_thread.run_sync(lambda: list(gap.lost(before, taken, arriving, stream)))
+            lines = None
+        return lines or [], taken
 
     async def _settle(self, way: _Way, began: float) -> None:
         """Settle a stream whose driver stays silent: what it had to send when the agent began, it has thrown away."""
@@ -284,7 +289,7 @@ class Relay:
             try:
                 async with way.lock:
                     if way.suspect:
-                        await self._take(way, await self._lost(way, None, until=began))
+                        await self._take(way, await self._lost(way, until=began))
                         way.suspect, way.settled = False, began * 1000
                     if await self._copies.logged(way.stream.task_arn, way.stream.container, since=began) is None:
                         await self._end(way)
