@@ -42,6 +42,13 @@ need_postgres() {
     call_as_root packages.sh packages_postgres || fail "apt-get could not install postgresql"
 }
 
+# Install the registry of images, which `wherry up` runs when it is told to.
+need_registry() {
+    command -v docker-registry >/dev/null && return
+    apt_or_fail docker-registry
+    call_as_root packages.sh packages_registry || fail "apt-get could not install docker-registry"
+}
+
 apt_or_fail() {
     command -v apt-get >/dev/null || fail "please install $1 (only Debian and Ubuntu are set up by themselves)"
 }

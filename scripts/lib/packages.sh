@@ -31,6 +31,17 @@ packages_install() {
     packages_apt install "$@" 2>/dev/null || { packages_lists && packages_apt install "$@"; }
 }
 
+# Install the registry of images. Debian's package would start one as a service; nobody asked for that here.
+packages_registry() {
+    packages_unit=/etc/systemd/system/docker-registry.service
+    if [ -d /run/systemd/system ] && [ ! -e "$packages_unit" ]; then
+        mkdir -p "${packages_unit%/*}"
+        ln -s /dev/null "$packages_unit"
+        trap 'rm -f "$packages_unit"' EXIT
+    fi
+    packages_install docker-registry
+}
+
 # Install PostgreSQL's server programs. Debian's package makes and starts a server; nobody asked for one here.
 packages_postgres() {
     packages_policy=/etc/postgresql-common/createcluster.d/wherry.conf
