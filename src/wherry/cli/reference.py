@@ -24,6 +24,7 @@ Fields = Mapping[str, Mapping[str, Verdict]]
 NOUNS = {
     "ecs": "Amazon ECS",
     "ec2": "Amazon EC2",
+    "ecr": "Amazon ECR",
     "iam": "AWS IAM",
     "sts": "AWS STS",
     "logs": "Amazon CloudWatch Logs",
