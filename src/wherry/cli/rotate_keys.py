@@ -15,8 +15,8 @@ from wherry.store.errors import StoreError
 def rotate_keys(*, database: DatabaseOptions | None = None) -> None:
     """Seal every secret in the database under a new key, and forget the old ones. The control plane must be stopped.
 
-    Interrupted at any point, it has lost nothing, and running it again finishes it. Temporary credentials of roles that
-    were given out before are not valid any more; agents are given new ones when they connect.
+    Interrupted at any point, it has lost nothing, and running it again finishes it. Temporary credentials and logins to
+    the registry that were given out before are not valid any more; agents are given new ones when they connect.
     """
     settings = decode(database)
     try:
