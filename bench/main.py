@@ -11,11 +11,11 @@ from typing import Annotated
 import cyclopts
 from rich.console import Console
 
-from bench import calls, containers, growth, idle
+from bench import calls, containers, growth, idle, logs
 from bench.table import Row, as_json, as_markdown, rendered
 
 app = cyclopts.App(help="Compare Wherry with docker run, Docker Swarm and MiniStack, on this machine, in one run.")
-PARTS = ("idle", "containers", "calls", "growth")
+PARTS = ("idle", "containers", "calls", "growth", "logs")
 
 
 @app.default
@@ -24,6 +24,7 @@ def run(
     ministack: Path,
     rounds: Annotated[int, cyclopts.Parameter(help="samples of each; the median counts")] = 5,
     only: Annotated[list[str] | None, cyclopts.Parameter(help=f"parts to measure, of: {', '.join(PARTS)}")] = None,
+    log_events: Annotated[int, cyclopts.Parameter(help="how many log events there are to look through")] = logs.EVENTS,
     out: Annotated[Path, cyclopts.Parameter(name="--json", help="where the samples go")] = Path("bench-results.json"),
 ) -> None:
     """Measure, print the table, write it as JSON and, beside that, as Markdown."""
@@ -37,6 +38,7 @@ def run(
             "containers": lambda: containers.measure(rounds, status.update, program=ministack, home=home),
             "calls": lambda: calls.measure(rounds, status.update, program=ministack, home=home),
             "growth": lambda: growth.measure(rounds, status.update, home=home),
+            "logs": lambda: logs.measure(rounds, status.update, home=home, events=log_events),
         }
         for part in wanted:
             measured = parts[part]()

@@ -46,7 +46,7 @@ def lines(tx: LogTx, name: str) -> list[str]:
     stream, span, found = stream_in_reading(tx, name), Span(), []
     while True:
         page = reading.read_stream(tx, stream, span, backward=False, limit=7)
-        found += [event.message for event, _ in page.events]
+        found += [event.message for event in page.events]
         if page.more_after is None:
             return found
         span = span._replace(start=page.more_after)

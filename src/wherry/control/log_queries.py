@@ -11,7 +11,7 @@ from msgspec import structs
 from wherry.control.loop import Controller
 from wherry.model.arn import Scope
 from wherry.model.ids import Entropy
-from wherry.model.logs.chunk import Position
+from wherry.model.logs.chunk import Event, Position
 from wherry.model.logs.insights import Plan, QueryError, Row, compile_query
 from wherry.model.logs.insights.values import Time, Value
 from wherry.model.logs.nouns import LogGroup, LogQuery, LogResults, QueryStatus, ResultRow
@@ -75,6 +75,19 @@ class _Progress:
     def is_over(self) -> bool:
         return not self.groups or self.plan.is_full
 
+    def push(self, event: Event, *, log: str, stream: str) -> None:
+        self.scanned += 1
+        self.bytes += len(event.message)
+        fields: dict[str, Value] = {
+            "@timestamp": Time(event.timestamp),
+            "@message": event.message,
+            "@ingestionTime": Time(event.ingestion_time),
+            "@logStream": stream,
+            "@log": log,
+            "@ptr": event_id(event),
+        }
+        self.plan.push(Row(fields, event.message))
+
 
 async def _run(logs: LogStore, query: LogQuery, scope: Scope, clock: Clock) -> None:
     deadline = clock() + TIMEOUT_SECONDS
@@ -123,23 +136,13 @@ def _scan(tx: LogTx, query: LogQuery, progress: _Progress, scope: Scope, *, now:
     enough = reading.patience(span, SLICE_SECONDS)
     merge = reading.events_of_group(tx, group, span, of=EVERYTHING, backward=True, enough=enough)
     names: dict[int, str] = {}
-    where = f"{scope.account_id}:{group.log_group_name}"
-    for event, log_stream_id in merge:
+    for events, log_stream_id in merge:
         if log_stream_id not in names:
             names |= reading.names_of(tx, (log_stream_id,))
-        fields: dict[str, Value] = {
-            "@timestamp": Time(event.timestamp),
-            "@message": event.message,
-            "@ingestionTime": Time(event.ingestion_time),
-            "@logStream": names.get(log_stream_id, ""),
-            "@log": where,
-            "@ptr": event_id(event),
-        }
-        progress.scanned += 1
-        progress.bytes += len(event.message)
-        progress.plan.push(Row(fields, event.message))
-        if progress.plan.is_full:
-            return
+        for event in events:
+            progress.push(event, log=f"{scope.account_id}:{group.log_group_name}", stream=names.get(log_stream_id, ""))
+            if progress.plan.is_full:
+                return
     progress.before = merge.stopped_at
     if merge.stopped_at is None:
         progress.groups.pop(0)

@@ -75,15 +75,15 @@ def _get(
     backward = (token.direction if token is not None else default) == "b"
     span = _behind(whole, token)
     limit = params.get("limit", PAGE_EVENTS)
-    events = [event for event, _ in reading.read_stream(tx, stream, span, backward=backward, limit=limit).events]
+    events = reading.read_stream(tx, stream, span, backward=backward, limit=limit).events
     if backward:
         events.reverse()
     first = events[0].position if events else (token.position if token is not None else whole.start)
     last = events[-1].position if events else first
     return {
         "events": [
-            {"timestamp": timestamp, "message": message, "ingestionTime": ingestion_time}
-            for timestamp, _, ingestion_time, message in events
+            {"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.ingestion_time}
+            for event in events
         ],
         "nextForwardToken": str(Token("f", last)),
         "nextBackwardToken": str(Token("b", first)),
@@ -140,7 +140,7 @@ def _filter(
 
 
 def _filtered(tx: LogTx, page: Page) -> list[dict[str, Any]]:
-    names = reading.names_of(tx, {log_stream_id for _, log_stream_id in page.events})
+    names = reading.names_of(tx, {log_stream_id for _, log_stream_id in page.runs})
     return [
         {
             "logStreamName": names[log_stream_id],
@@ -149,8 +149,9 @@ def _filtered(tx: LogTx, page: Page) -> list[dict[str, Any]]:
             "ingestionTime": event.ingestion_time,
             "eventId": event_id(event),
         }
-        for event, log_stream_id in page.events
+        for events, log_stream_id in page.runs
         if log_stream_id in names
+        for event in events
     ]
 
 

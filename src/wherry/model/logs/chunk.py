@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from itertools import accumulate
-from operator import itemgetter, sub
+from itertools import accumulate, compress
+from operator import sub
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,8 +35,11 @@ Position = tuple[int, int]
 """The place of an event in the order: its timestamp and its sequence number."""
 
 
-class Event(NamedTuple):
-    """An event as it is stored; times are epoch milliseconds. Events compare in the order in which they are read."""
+class Event(msgspec.Struct, frozen=True, order=True, gc=False):
+    """An event as it is stored; times are epoch milliseconds. Events compare in the order in which they are read.
+
+    A struct that the garbage collector does not look at is made six times as fast as a tuple with names.
+    """
 
     timestamp: int
     sequence: int
@@ -66,7 +68,8 @@ class Chunk(NamedTuple):
 def pack(events: Sequence[Event]) -> Chunk:
     """Pack at least one event, sorted or not; they come out in the order of reading."""
     ordered = sorted(events)
-    timestamps, sequences, ingestion_times, messages = (list(map(itemgetter(i), ordered)) for i in range(4))
+    timestamps, sequences = [event.timestamp for event in ordered], [event.sequence for event in ordered]
+    ingestion_times, messages = [event.ingestion_time for event in ordered], [event.message for event in ordered]
     first_sequence, ingestion_time = min(sequences), min(ingestion_times)
     body = (
         _differences(timestamps),
@@ -93,20 +96,26 @@ def renumbered(chunk: Chunk, first_sequence: int) -> Chunk:
     return chunk._replace(first_sequence=first_sequence, last_sequence=last)
 
 
-def unpack(chunk: Chunk, needles: Iterable[bytes] = ()) -> list[Event]:
-    """Read the events of a chunk, in order; none if a needle is nowhere in it, which is found out much faster."""
+def unpack(chunk: Chunk, needles: Iterable[bytes] = (), matches: Callable[[str], bool] | None = None) -> list[Event]:
+    """Read the events of a chunk whose messages match, in order.
+
+    None if a needle is nowhere in the chunk, which is found out much faster.
+    """
     body = zlib.decompress(chunk.data)
     if any(needle not in body for needle in needles):
         return []
     differences, sequences, ingestion_times, messages = _decode(body)
     first, time = chunk.first_sequence, chunk.ingestion_time
-    columns = (
+    columns: list[Iterable[Any]] = [
         accumulate(differences),
         map(first.__add__, sequences),
         map(time.__add__, ingestion_times),
         messages,
-    )
-    return list(map(_event, zip(*columns, strict=True)))
+    ]
+    if matches is not None:
+        found = list(map(matches, messages))
+        columns = [compress(column, found) for column in columns]
+    return list(map(Event, *columns))
 
 
 def is_good(chunk: Chunk) -> bool:
@@ -131,9 +140,6 @@ def repack(chunks: Iterable[Chunk]) -> list[Chunk]:
 def _differences(numbers: list[int]) -> list[int]:
     return numbers[:1] + list(map(sub, numbers[1:], numbers))
 
-
-_event: Callable[[tuple[int, int, int, str]], Event] = partial(tuple.__new__, Event)
-"""`Event._make`, twice as fast."""
 
 _Body = tuple[list[int], list[int], list[int], list[str]]
 _encode: Any = msgspec.msgpack.Encoder().encode

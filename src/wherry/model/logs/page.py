@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from wherry.model.logs.chunk import EVENT_BYTES, Event, Position
+from wherry.model.logs.chunk import Event, Position
 
 PAGE_EVENTS = 10_000
 PAGE_BYTES = 1_048_576
+ANSWER_BYTES = 70
+"""What an event takes in an answer beside its message: a page is a megabyte of answer, not of text."""
 
 LAST = 2**63 - 1
 """Later than any event, as a timestamp and as a sequence number."""
@@ -43,8 +45,8 @@ def span_of(start_time: int | None, end_time: int | None) -> Span:
     return Span((start, LAST), (LAST if end_time is None else end_time, -1))
 
 
-Located = tuple[Event, int]
-"""An event and the id of its stream."""
+Run = tuple[Sequence[Event], int]
+"""Events of one stream that follow each other, and the id of the stream."""
 
 C = TypeVar("C")
 
@@ -83,7 +85,7 @@ class Merge(Generic[C]):
         self._backward = backward
         self._enough = enough
 
-    def __iter__(self) -> Iterator[Located]:
+    def __iter__(self) -> Iterator[Run]:
         sign = -1 if self._backward else 1
         opened: list[_Opened] = []
         for source in self._sources:
@@ -129,16 +131,12 @@ class _Opened:
         return self.key < other.key
 
 
-def _before(opened: list[_Opened], bound: int | None) -> Iterator[Located]:
+def _before(opened: list[_Opened], bound: int | None) -> Iterator[Run]:
     """Take the events whose signed time is before the bound, out of all opened chunks in order."""
     while opened and (bound is None or opened[0].key[0] < bound):
         first = opened[0]
-        if len(opened) == 1:
-            end = first.until(bound)
-            yield from zip(first.events[first.next : end], repeat(first.log_stream_id))
-        else:
-            end = first.next + 1
-            yield first.events[first.next], first.log_stream_id
+        end = first.until(bound) if len(opened) == 1 else first.next + 1
+        yield first.events[first.next : end], first.log_stream_id
         if first.move(end):
             heapq.heapreplace(opened, first)
         else:
@@ -148,21 +146,36 @@ def _before(opened: list[_Opened], bound: int | None) -> Iterator[Located]:
 class Page(NamedTuple):
     """Some events in the order in which they were read, and the position behind which there may be more."""
 
-    events: list[Located]
+    runs: list[Run]
     more_after: Position | None
+
+    @property
+    def events(self) -> list[Event]:
+        """The events without their streams."""
+        return [event for run, _ in self.runs for event in run]
 
 
 def cut(merge: Merge[C], *, limit: int = PAGE_EVENTS) -> Page:
     """Take as many events as a page holds: `limit`, and 1 MiB; one event at least if there is any."""
-    taken: list[Located] = []
-    size = 0
-    for located in merge:
-        message = located[0].message
-        size += EVENT_BYTES + (len(message) if message.isascii() else len(message.encode()))
-        if len(taken) == limit or (size > PAGE_BYTES and taken):
-            return Page(taken, taken[-1][0].position)
-        taken.append(located)
+    taken: list[Run] = []
+    count, size = 0, 0
+    for events, log_stream_id in merge:
+        sizes = list(accumulate(map(_size, events)))
+        fitting = min(bisect_right(sizes, PAGE_BYTES - size), limit - count)
+        if fitting == 0 and count == 0:
+            fitting = 1
+        if fitting:
+            taken.append((events[:fitting], log_stream_id))
+            count += fitting
+            size += sizes[fitting - 1]
+        if fitting < len(events):
+            return Page(taken, taken[-1][0][-1].position)
     return Page(taken, merge.stopped_at)
+
+
+def _size(event: Event) -> int:
+    message = event.message
+    return ANSWER_BYTES + (len(message) if message.isascii() else len(message.encode()))
 
 
 class Token(msgspec.Struct, frozen=True):

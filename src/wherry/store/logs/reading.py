@@ -10,7 +10,7 @@ import msgspec
 from wherry.model.logs.chunk import Event, Position, unpack
 from wherry.model.logs.nouns import LogGroup, LogStream, Remains
 from wherry.model.logs.page import Enough, Merge, Page, Span, cut
-from wherry.model.logs.pattern import Pattern
+from wherry.model.logs.pattern import MATCH_ALL, Pattern
 from wherry.store.logs.tx import LogTx
 from wherry.store.schema import Range
 
@@ -107,14 +107,15 @@ def beginning_with(prefix: str) -> Range:
 
 def _reader(tx: LogTx, span: Span, pattern: Pattern | None = None) -> Callable[[int], list[Event]]:
     needles = tuple(needle.encode() for needle in pattern.needles) if pattern is not None else ()
+    matches = pattern.matches if pattern is not None and pattern is not MATCH_ALL else None
 
     def read(id_: int) -> list[Event]:
         chunk = tx.chunk(id_)
         if chunk is None:
             return []
-        events = unpack(chunk, needles)
+        events = unpack(chunk, needles, matches)
         if events and not (events[0].position in span and events[-1].position in span):
             events = [event for event in events if event.position in span]
-        return events if pattern is None else [event for event in events if pattern.matches(event.message)]
+        return events
 
     return read

@@ -42,7 +42,7 @@ def test_pages_in_a_row_show_every_event_once_and_in_order(
     span = Span()
     for _ in range(1000):
         page = read_page(chunks, span, backward=backward, limit=limit, reads=reads)
-        shown += [event for event, _ in page.events]
+        shown += page.events
         if page.more_after is None:
             break
         span = span._replace(end=page.more_after) if backward else span._replace(start=page.more_after)
@@ -56,7 +56,7 @@ def test_a_span_has_the_events_from_its_start_to_before_its_end(times: list[list
     chunks = written(times)
     page = read_page(chunks, span_of(start, end), backward=False, limit=10_000)
     expected = sorted(event for chunk in chunks for event in chunk if start <= event.timestamp < end)
-    assert [event for event, _ in page.events] == expected
+    assert page.events == expected
 
 
 def test_a_page_holds_a_mebibyte_and_one_event_at_least() -> None:

