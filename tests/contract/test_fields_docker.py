@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 from tests.contract.definitions import Bucket, a_bench, container, eventually, payload, runs, stays
 
+from wherry.agent import storage
 from wherry.model.host_rules import HostRules
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
@@ -216,6 +218,25 @@ async def test_what_is_waited_for_must_come_within_its_start_timeout(bench):
     slow = stays(name="slow", healthCheck=check, startTimeout=2)
     report = await bench.ended(slow, stays(dependsOn=[{"containerName": "slow", "condition": "HEALTHY"}]))
     assert "container ordering dependency [slow] for target [main] has timed out." in container(report)["reason"]
+
+
+@pytest.mark.shows("RegisterTaskDefinition.ephemeralStorage", "EphemeralStorage")
+async def test_a_task_that_uses_more_than_its_ephemeral_storage_is_stopped(bench, monkeypatch):
+    monkeypatch.setattr("wherry.agent.storage.GIB", 2**16)
+    fills = "busybox head -c {} /dev/zero >{}"
+    mounts = [{"sourceVolume": "data", "containerPath": "/data"}]
+    layer = stays(fills.format(2**20, "/file"))
+    volume = stays(fills.format(2**20, "/data/file"), name="volume", mountPoints=mounts)
+    within = await bench.run(stays(), ephemeralStorage={"sizeInGiB": 21})
+    beyond = await bench.run(layer, volume, ephemeralStorage={"sizeInGiB": 31}, volumes=[{"name": "data"}])
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(storage.watch, bench.roster, bench.runtime, every=0.2))
+        report = await bench.told(beyond, "STOPPED")
+        group.cancel_scope.cancel()
+    assert re.fullmatch(
+        r"OutOfStorageError: The task uses 3\d\.\d GiB of its 31 GiB of ephemeral storage\.", report["reason"]
+    )
+    assert not [one for one in bench.control_plane.reports if one["task"] == within.arn and one["status"] == "STOPPED"]
 
 
 FILES = {

@@ -44,7 +44,9 @@ async def volumes_of(docker: aiodocker.Docker, **labels: str) -> list[dict[str, 
     return (await docker.volumes.list(filters=wanted))["Volumes"] or []
 
 
-@pytest.mark.shows("RegisterTaskDefinition.volumes", "ContainerDefinition.mountPoints", "MountPoint", "Volume.name", "Volume.host")
+@pytest.mark.shows(
+    "RegisterTaskDefinition.volumes", "ContainerDefinition.mountPoints", "MountPoint", "Volume.name", "Volume.host"
+)
 async def test_containers_share_a_volume_that_begins_as_the_image_has_it_and_goes_with_the_task(bench):
     writer = stays("echo written >/www/note", mountPoints=[mount("data", "/www")])
     reader = stays(name="reader", mountPoints=[mount("data", "/data", readOnly=True)])
@@ -83,7 +85,12 @@ async def test_volumes_from_another_container_wait_for_it_and_can_be_read_only(b
     assert (await bench.inspected(found, "source"))["Created"] <= (await bench.inspected(found))["Created"]
 
 
-@pytest.mark.shows("Volume.dockerVolumeConfiguration", "DockerVolumeConfiguration.driver", "DockerVolumeConfiguration.driverOpts", "DockerVolumeConfiguration.labels")
+@pytest.mark.shows(
+    "Volume.dockerVolumeConfiguration",
+    "DockerVolumeConfiguration.driver",
+    "DockerVolumeConfiguration.driverOpts",
+    "DockerVolumeConfiguration.labels",
+)
 async def test_a_docker_volume_has_its_driver_options_and_labels(bench):
     configuration = {"scope": "task", "driver": "local", "labels": {"team": "blue"}}
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=3m"}

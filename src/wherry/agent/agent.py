@@ -15,7 +15,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from wherry import __version__
-from wherry.agent import environment, registration
+from wherry.agent import environment, registration, storage
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.endpoints import routes
@@ -252,6 +252,7 @@ async def run_agent(
         await links.register()
         task_status.started(links.identity.instance_arn)
         group.start_soon(partial(keep, "acs", links.dial_acs, links.acs, on_inactive=links.register))
+        group.start_soon(storage.watch, roster, runtime)
         group.start_soon(partial(keep, "tcs", links.dial_tcs, links.tcs, on_inactive=links.leave_to_acs))
 
 

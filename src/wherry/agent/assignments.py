@@ -220,6 +220,7 @@ def _eni(eni: PayloadEni) -> Eni:
         mac_address=eni.mac_address,
         ipv4_address=primary[0] if primary else "",
         gateway_cidr=eni.subnet_gateway_ipv4_address,
+        storage_gib=task.ephemeral_storage_gib,
         dns_servers=eni.domain_name_servers,
         dns_search=eni.domain_name,
         private_dns_name=eni.private_dns_name,

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from wherry.agent.assignments import take_on
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleType
-from wherry.agent.memory import Assignment, Told
+from wherry.agent.memory import Assignment, Fault, Told
 from wherry.agent.progress import View
 from wherry.agent.runner import Runner, Surroundings
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
@@ -101,6 +101,15 @@ class Roster:
 
     def strays(self, manifest: Iterable[ManifestTask]) -> list[Assignment]:
         """List the tasks that run here and that the manifest lacks, or has as stopped."""
+    def fail(self, task_arn: str, fault: Fault) -> None:
+        """End a task because of `fault`; on return that is in the journal. One that is ending anyway is left alone."""
+        runner = self._runners.get(task_arn)
+        if runner is None or runner.assignment.stopping:
+            return
+        failed = replace(runner.assignment, fault=fault)
+        self._around.journal.save([failed])
+        runner.change(failed)
+
         wanted = {task.task_arn for task in manifest if task.desired_status == DesiredStatus.RUNNING}
         running = (runner.assignment for runner in self._runners.values())
         return [one for one in running if one.arn not in wanted and one.desired is DesiredStatus.RUNNING]

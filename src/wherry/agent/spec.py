@@ -240,7 +240,7 @@ class ContainerSpec(Struct, frozen=True):
 
 
 class TaskSpec(Struct, frozen=True):
-    """One task of this host. `cpu` is in vCPU (0.25), `memory_mib` in MiB; `None`: the task has no limit of its own.
+    """One task of this host. `cpu` is in vCPU (0.25), `memory_mib` in MiB, `storage_gib` in GiB; `None`: no limit.
 
     The credentials' ids say under which path the endpoint has those of its roles; they themselves are elsewhere.
     """
@@ -266,6 +266,7 @@ class TaskSpec(Struct, frozen=True):
     execution_credentials_id: str | None = None
 
     @property
+    storage_gib: int | None = None
     def shares_namespaces(self) -> bool:
         """Whether the task's containers are to share a namespace that some process of the task must hold."""
         return self.pid_mode == "task" or self.ipc_mode == "task"

@@ -61,6 +61,7 @@ def new_task(
         platform_family="Linux" if launch_type == "FARGATE" else None,
         cpu=cpu,
         memory=memory,
+        ephemeral_storage=overrides.ephemeral_storage or _storage(definition),
         containers=tuple(
             _container(
                 container,
@@ -78,6 +79,10 @@ def new_task(
         enable_execute_command=enable_execute_command,
         tags=tuple(tags),
     )
+
+
+def _storage(definition: TaskDefinition) -> int | None:
+    return definition.ephemeral_storage.size_in_gib if definition.ephemeral_storage is not None else None
 
 
 def task_size(definition: TaskDefinition, overrides: TaskOverride) -> tuple[int, int]:

@@ -30,7 +30,9 @@ def problems(params: Member) -> Iterator[Problem]:
         yield _unsupported(("placementConstraints",), "constraints")
     yield from volume_rules.fargate_problems(params)
     for position, container in enumerate(params.get("containerDefinitions") or ()):
-        yield from _container(container, ("containerDefinitions", position))
+        path = ("containerDefinitions", position)
+        yield from _container(container, path)
+        yield from log_rules.fargate_problems(container, path, execution_role=params.get("executionRoleArn"))
 
 
 def _size(params: Member) -> Iterator[Problem]:

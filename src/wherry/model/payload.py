@@ -194,6 +194,7 @@ class PayloadTask(Value, frozen=True):
     launch_type: str | None = None
     service_name: str | None = None
     group: str | None = None
+    ephemeral_storage_gib: Natural | None = None
     role_credentials: RoleCredentials | None = None
     execution_role_credentials: RoleCredentials | None = None
     started: bool = False

@@ -92,6 +92,7 @@ class TaskOverride(Value, frozen=True):
     memory: str | None = None
     task_role_arn: str | None = None
     execution_role_arn: str | None = None
+    ephemeral_storage: int | None = None
 
 
 class AwsvpcConfiguration(Value, frozen=True):
@@ -152,6 +153,7 @@ class Attachment(Value, frozen=True):
 class Task(Entity, frozen=True):
     """A task. Key: `task_arn`. `cpu` in CPU units and `memory` in MiB are what placement reserves.
 
+    `ephemeral_storage` is the most disk that it may use, in GiB.
     `desired_status` is written by the control plane, `last_status` advances by the agent's reports (and, before an
     instance is chosen and after its interface is given back, by the control plane). Neither goes back.
     `started_by` is the deployment id for a service's tasks. `counted` is set once a service has taken note of the
@@ -177,6 +179,7 @@ class Task(Entity, frozen=True):
     availability_zone: str | None = None
     cpu: int = 0
     memory: int = 0
+    ephemeral_storage: int | None = None
     containers: tuple[Container, ...] = ()
     attachment: Attachment | None = None
     network_configuration: NetworkConfiguration | None = None

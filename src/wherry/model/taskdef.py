@@ -225,6 +225,7 @@ class TaskDefinition(Entity, frozen=True):
     tags: tuple[Tag, ...] = ()
 
     def container(self, name: str) -> ContainerDefinition | None:
+    ephemeral_storage: EphemeralStorage | None = None
         """Find a container by its name."""
         return next((c for c in self.container_definitions if c.name == name), None)
 

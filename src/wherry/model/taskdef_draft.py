@@ -12,7 +12,14 @@ from wherry.model.arn import Scope
 from wherry.model.base import Tag
 from wherry.model.secret_reference import SecretReference
 from wherry.model.sizes import cpu_units, memory_mib
-from wherry.model.taskdef import ContainerDefinition, PortMapping, RuntimePlatform, Secret, TaskDefinition
+from wherry.model.taskdef import (
+    ContainerDefinition,
+    EphemeralStorage,
+    PortMapping,
+    RuntimePlatform,
+    Secret,
+    TaskDefinition,
+)
 from wherry.model.taskdef_rules import network_mode
 from wherry.model.volume import Volume, normal
 
@@ -35,6 +42,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     cpu: str | None
     memory: str | None
     volumes: tuple[Volume, ...]
+    ephemeral_storage: EphemeralStorage | None
     runtime_platform: RuntimePlatform | None
     tags: tuple[Tag, ...]
 
@@ -51,7 +59,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 def draft(params: Member, tags: tuple[Tag, ...] = ()) -> Draft:
     """Normalise parameters that have passed `taskdef_rules.check`."""
-    platform = params.get("runtimePlatform")
+    platform, storage = params.get("runtimePlatform"), params.get("ephemeralStorage")
     containers = tuple(_container(c, network_mode(params)) for c in params["containerDefinitions"])
     return Draft(
         family=params["family"],
@@ -66,6 +74,7 @@ def draft(params: Member, tags: tuple[Tag, ...] = ()) -> Draft:
         requires_attributes=tuple(dict.fromkeys(_attributes(params, containers))),
         cpu=_digits(cpu_units(params.get("cpu") or "")),
         memory=_digits(memory_mib(params.get("memory") or "")),
+        ephemeral_storage=None if not storage else msgspec.convert(storage, EphemeralStorage),
         volumes=tuple(normal(msgspec.convert(volume, Volume)) for volume in params.get("volumes") or ()),
         runtime_platform=None if not platform else msgspec.convert(platform, RuntimePlatform),
         tags=tags,

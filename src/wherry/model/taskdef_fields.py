@@ -69,9 +69,9 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "ipcMode": Honoured(note="As on ECS not on Fargate; host if the setting `host_namespaces` allows it."),
         "proxyConfiguration": Refused(_APP_MESH + "Remove proxyConfiguration."),
         "inferenceAccelerators": Refused("AWS has retired Elastic Inference. Remove inferenceAccelerators."),
-        "ephemeralStorage": Refused(
-            "Wherry does not limit the ephemeral storage of tasks yet. Remove ephemeralStorage: a task may use what "
-            "the container engine's disk has."
+        "ephemeralStorage": Honoured(
+            "EphemeralStorage",
+            note="A task that is found to use more is stopped; without it a task may use what the engine's disk has.",
         ),
         "runtimePlatform": Honoured("RuntimePlatform", on_engine=False),
         "enableFaultInjection": Refused(_LATER.format("fault injection") + "Remove enableFaultInjection."),
@@ -85,6 +85,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "cpuArchitecture": Honoured(on_engine=False, note="Tasks are placed on hosts of this architecture."),
         "operatingSystemFamily": Honoured(on_engine=False, note="LINUX; Windows is refused."),
     },
+    "EphemeralStorage": {"sizeInGiB": Honoured()},
     "Tag": {"key": Honoured(on_engine=False), "value": Honoured(on_engine=False)},
     "ContainerDefinition": {
         "name": Honoured(),

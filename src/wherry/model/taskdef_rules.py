@@ -24,6 +24,8 @@ MAX_BYTES = 64 * 1024
 """Size of a definition as compact JSON."""
 
 MAX_CONTAINERS = 10
+STORAGE_SIZES = range(21, 200 + 1)
+"""GiB of ephemeral storage that a task can ask for."""
 
 _TROUBLE = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 
@@ -78,6 +80,7 @@ def _modes(params: Member) -> Iterator[Problem]:
     if "EXTERNAL" in compatibilities and network_mode(params) == "awsvpc":
         yield Problem(("networkMode",), "External instances do not support network mode 'awsvpc'.")
     platform = params.get("runtimePlatform") or {}
+    yield from storage_problems(params.get("ephemeralStorage") or {}, ("ephemeralStorage", "sizeInGiB"))
     yield from one_of(platform.get("cpuArchitecture"), ("X86_64", "ARM64"), ("runtimePlatform", "cpuArchitecture"))
     system = platform.get("operatingSystemFamily")
     if system is not None and not system.startswith("WINDOWS_SERVER_"):
@@ -85,6 +88,14 @@ def _modes(params: Member) -> Iterator[Problem]:
 
 
 def _task_size(params: Member) -> Iterator[Problem]:
+def storage_problems(storage: Member, path: Path) -> Iterator[Problem]:
+    """Object to a size of ephemeral storage that Fargate does not have."""
+    size = storage.get("sizeInGiB")
+    if size is not None and size not in STORAGE_SIZES:
+        text = f"Invalid 'ephemeralStorage' size: {size}. It is {STORAGE_SIZES.start} to {STORAGE_SIZES.stop - 1} GiB."
+        yield Problem(path, text, invalid=True)
+
+
     cpu, memory = params.get("cpu"), params.get("memory")
     on_fargate = "FARGATE" in (params.get("requiresCompatibilities") or ())
     if cpu is not None:

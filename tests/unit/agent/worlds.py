@@ -28,8 +28,8 @@ def a_container(name: str, **members: object) -> ContainerSpec:
     return ContainerSpec(**{"name": name, "image": f"fake/{name}", **members})
 
 
-def a_task(*containers: ContainerSpec, arn: str = ARN, eni: Eni | None = ENI) -> TaskSpec:
-    return TaskSpec(arn=arn, cluster="default", family="web", version="1", containers=containers, eni=eni)
+def a_task(*containers: ContainerSpec, arn: str = ARN, eni: Eni | None = ENI, **members: object) -> TaskSpec:
+    return TaskSpec(arn=arn, cluster="default", family="web", version="1", containers=containers, eni=eni, **members)
 
 
 def after(name: str, condition: Condition = Condition.START) -> Dependency:

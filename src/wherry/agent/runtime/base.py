@@ -251,6 +251,10 @@ class Runtime(Protocol):
         """Remove the volumes that were the task's alone; its containers are gone already."""
         ...
 
+    async def storage_used(self, task: TaskSpec) -> int:
+        """Tell how many bytes of disk the task's containers have written, in their layers and its own volumes."""
+        ...
+
     async def volumes(self) -> frozenset[str]:
         """List the ARNs of tasks that have volumes of their own, so that leftovers can be removed."""
         ...

@@ -21,7 +21,7 @@ import msgspec
 
 from wherry.agent.logs.faults import unanswered
 from wherry.agent.logs.stream import Line
-from wherry.agent.runtime import translate
+from wherry.agent.runtime import disk, translate
 from wherry.agent.runtime.base import (
     Access,
     Capacity,
@@ -267,6 +267,12 @@ class DockerRuntime:
 
     async def containers(self) -> list[Observed]:
         """List every task container of this agent, whatever its state."""
+    async def storage_used(self, task: TaskSpec) -> int:
+        """Tell how many bytes of disk the task has written."""
+        called = [translate.container_name(task, one.name, instance=self.instance) for one in task.containers]
+        own = await self._volumes.of(task.arn) if task.has_own_volumes else []
+        return await disk.written(self._engine, called, own)
+
         return await self._observed([entry["Id"] for entry in await self._listing()])
 
     async def containers_of(self, task: TaskSpec) -> list[Observed]:

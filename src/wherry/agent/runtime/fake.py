@@ -46,6 +46,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What a container does. Times in seconds; `run_for` None: until it is stopped.
 
     `healthy_after` and `unhealthy_after` count from the start and matter only if the container has a health check.
+    `writes` is how many bytes it writes to its disk.
     """
 
     run_for: float | None = None
@@ -60,6 +61,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     stop_exit_code: int = 0
     healthy_after: float | None = 0
     unhealthy_after: float | None = None
+    writes: int = 0
     digest: str | None = None
 
 
@@ -353,6 +355,12 @@ class FakeRuntime:
         if any(container.task.arn == task_arn and self._owns(container) for container in engine.containers.values()):
             raise RuntimeFault("CannotRemoveVolumeError", "volume is in use")
         engine.volumes.discard((self.instance, task_arn))
+
+    async def storage_used(self, task: TaskSpec) -> int:
+        """Add up what the scripts of the task's containers say that they write."""
+        engine = await self._reach()
+        own = (one for one in engine.containers.values() if one.task.arn == task.arn and self._owns(one))
+        return sum(container.script.writes for container in own)
 
     async def volumes(self) -> frozenset[str]:
         """List the tasks that have volumes of their own."""

@@ -53,7 +53,9 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Volumes:
     """The volumes of one agent."""
 
-    def __init__(self, engine: Engine, *, instance: str, file_systems: FileSystems, host_paths: tuple[str, ...]) -> None:
+    def __init__(
+        self, engine: Engine, *, instance: str, file_systems: FileSystems, host_paths: tuple[str, ...]
+    ) -> None:
         """Use `engine` for the agent called `instance`.
 
         `file_systems` are those that its host knows, `host_paths` those below which tasks may mount.
@@ -77,6 +79,10 @@ class Volumes:
     async def listed(self) -> frozenset[str]:
         """List the ARNs of tasks that have volumes of their own."""
         return frozenset(entry["Labels"][translate.LABEL_TASK] for entry in await self._listing())
+
+    async def of(self, task_arn: str) -> list[dict[str, Any]]:
+        """List a task's own volumes as the engine does."""
+        return await self._listing(task_arn)
 
     async def _bind(self, task: TaskSpec, mount: Mount) -> str:
         source = await self._source(task, task.volume(mount.volume))

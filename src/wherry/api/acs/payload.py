@@ -81,6 +81,7 @@ def payload_task(
         network_mode=definition.network_mode,
         pid_mode=definition.pid_mode,
         ipc_mode=definition.ipc_mode,
+        ephemeral_storage_gib=task.ephemeral_storage,
         launch_type=task.launch_type,
         service_name=task.service_arn.rsplit("/", 1)[-1] if task.service_arn else None,
         group=task.group,

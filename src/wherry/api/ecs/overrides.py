@@ -19,7 +19,6 @@ LONGEST = 8192
 """Characters of overrides, JSON syntax included (ECS API reference, RunTask)."""
 
 _LATER = {
-    "ephemeralStorage": "The ephemeral storage of tasks is not limited yet. Leave it out.",
     "inferenceAcceleratorOverrides": "Accelerators are not available. Leave them out.",
     "resourceRequirements": "Accelerators are not available. Leave them out.",
 }
@@ -38,7 +37,16 @@ def read(raw: Mapping[str, Any] | None) -> TaskOverride:
     for role in filter(None, roles.values()):
         if not is_role(role):
             raise InvalidParameterException("Role is not valid")
-    return TaskOverride(container_overrides=containers, cpu=raw.get("cpu"), memory=raw.get("memory"), **roles)
+    storage = raw.get("ephemeralStorage") or {}
+    for problem in taskdef_rules.storage_problems(storage, ("ephemeralStorage",)):
+        raise InvalidParameterException(problem.message)
+    return TaskOverride(
+        container_overrides=containers,
+        cpu=raw.get("cpu"),
+        memory=raw.get("memory"),
+        ephemeral_storage=storage.get("sizeInGiB"),
+        **roles,
+    )
 
 
 def check(definition: TaskDefinition, overrides: TaskOverride) -> None:
@@ -72,8 +80,14 @@ def view(task: Task) -> dict[str, Any]:
         "memory": task.overrides.memory,
         "taskRoleArn": task.overrides.task_role_arn,
         "executionRoleArn": task.overrides.execution_role_arn,
+        "ephemeralStorage": storage_view(task.overrides.ephemeral_storage),
     }
     return shown | {name: value for name, value in others.items() if value}
+
+
+def storage_view(gib: int | None) -> dict[str, int] | None:
+    """Show a size of ephemeral storage."""
+    return None if gib is None else {"sizeInGiB": gib}
 
 
 def _view_container(override: ContainerOverride) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def view(picture: Picture, *, include_tags: bool = False) -> dict[str, Any]:
         "attachments": [] if task.attachment is None else [_attachment(task.attachment)],
         "overrides": overrides.view(task),
         "inferenceAccelerators": [],
+        "ephemeralStorage": overrides.storage_view(task.ephemeral_storage),
         "group": task.group,
         "startedBy": task.started_by,
         "healthStatus": task.health_status.value,
