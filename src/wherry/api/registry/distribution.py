@@ -13,11 +13,14 @@ import msgspec
 from yarl import URL
 
 from wherry.api.registry.content import Answer, ContentUnavailableError, MissingLayersError
+from wherry.model.ecr.manifest import KINDS
 
 PATIENCE = aiohttp.ClientTimeout(sock_connect=5, sock_read=300)
 """A layer may take as long as it takes, but not stand still."""
 
 _ORIGIN = "http://registry"
+_ACCEPT = {"accept": ", ".join(KINDS)}
+"""Whoever does not name what it takes is given no list of images."""
 
 
 class Distribution:
@@ -60,7 +63,7 @@ class Distribution:
 
     async def manifest(self, repository: str, digest: str) -> bytes | None:
         """Read a manifest; None if it is not there."""
-        async with self.pass_on("GET", _manifest(repository, digest), {"accept": "*/*"}, None) as answer:
+        async with self.pass_on("GET", _manifest(repository, digest), _ACCEPT, None) as answer:
             text = await _read(answer)
         if answer.status == 200:
             return text

@@ -14,8 +14,8 @@ import msgspec
 Kind = Literal["manifests", "blobs", "uploads", "tags"]
 
 _PATHS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("uploads", re.compile(r"/v2/(?P<name>.+)/blobs/uploads/(?P<reference>[^/]*)")),
-    ("blobs", re.compile(r"/v2/(?P<name>.+)/blobs/(?P<reference>[^/]+)")),
+    ("uploads", re.compile(r"/v2/(?P<name>.+)/blobs/uploads/(?P<reference>[A-Za-z0-9_-]*)")),
+    ("blobs", re.compile(r"/v2/(?P<name>.+)/blobs/(?P<reference>[a-z0-9]+:[0-9a-f]+)")),
     ("manifests", re.compile(r"/v2/(?P<name>.+)/manifests/(?P<reference>[^/]+)")),
     ("tags", re.compile(r"/v2/(?P<name>.+)/tags/(?P<reference>list)")),
 )
