@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,13 +11,15 @@ from random import Random
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import trio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from trio.testing import MockClock
 
 from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
-from wherry.agent.link.base import Channel, RefusedError, UnreachableError
+from wherry.agent.link.base import Channel, DataStream, RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
 from wherry.agent.runtime.fake import Engine, FakeRuntime
 from wherry.model import payload
@@ -40,6 +43,30 @@ def in_virtual_time(test: Callable[[], Awaitable[None]], *, seconds: float = 20_
     trio.run(bounded, clock=MockClock(autojump_threshold=0))
 
 
+class Exchange:
+    """One end of a data channel without a network."""
+
+    def __init__(
+        self, heard: MemoryObjectReceiveStream[str | bytes], said: MemoryObjectSendStream[str | bytes]
+    ) -> None:
+        self._heard = heard
+        self._said = said
+
+    async def send(self, frame: str | bytes) -> None:
+        try:
+            await self._said.send(frame)
+        except anyio.BrokenResourceError as error:
+            raise anyio.ClosedResourceError from error
+
+    async def receive(self) -> str | bytes:
+        return await self._heard.receive()
+
+    async def aclose(self) -> None:
+        self._heard.close()
+        self._said.close()
+        await anyio.lowlevel.checkpoint()
+
+
 class ControlPlane:
     """Records what the agent says; says what a test wants."""
 
@@ -54,6 +81,7 @@ class ControlPlane:
         self.health: list[dict[str, str]] = []
         self.metrics: list[payload.TaskMetric] = []
         self.timeline = 0
+        self.sessions: dict[str, Exchange] = {}
         self.channel: Channel | None = None
         self._channels: list[Channel] = []
         self._changed = anyio.Event()
@@ -96,6 +124,16 @@ class ControlPlane:
         self._nursery.start_soon(self._listen, ours, telemetry)
         self._ring()
         return theirs
+
+    async def open_data_channel(self, session_id: str) -> DataStream:
+        """Hand the agent its end of a session; the test has the other one."""
+        await anyio.lowlevel.checkpoint()
+        self._reach()
+        to_agent, heard_by_agent = anyio.create_memory_object_stream[str | bytes](math.inf)
+        said_by_agent, from_agent = anyio.create_memory_object_stream[str | bytes](math.inf)
+        self.sessions[session_id] = Exchange(from_agent, to_agent)
+        self._ring()
+        return Exchange(heard_by_agent, said_by_agent)
 
     def _reach(self) -> None:
         if not self.reachable:

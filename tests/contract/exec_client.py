@@ -73,6 +73,8 @@ class Plugin:
         self.exit_code: str | None = None
         self.closed: dict[str, Any] | None = None
         self.ready = True
+        self.reading = anyio.Event()
+        self.reading.set()
         self.heard = 0
         self._knows_exit_code = knows_exit_code
         self._expected = 0
@@ -116,9 +118,9 @@ class Plugin:
                 assert self.closed is None, (self.closed, bytes(self.stdout))
                 await self._changed.wait()
 
-    async def end(self) -> None:
+    async def end(self, *, within: float = 60) -> None:
         """Wait for the end."""
-        with anyio.fail_after(60):
+        with anyio.fail_after(within):
             while self.closed is None:
                 await self._changed.wait()
 
@@ -138,6 +140,7 @@ class Plugin:
         """Hear until the session is closed, or the line is."""
         try:
             while self.closed is None:
+                await self.reading.wait()
                 frame = await self.socket.recv()
                 assert isinstance(frame, bytes)
                 await self._hear(unpack(frame))

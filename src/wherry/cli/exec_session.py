@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import signal
 import time
 from contextlib import suppress
@@ -135,7 +134,7 @@ class _Client:
                 await self._tell_size()
 
     async def _tell_size(self) -> None:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = os.get_terminal_size(_STDOUT)
         await self._line.say(PayloadType.SIZE, datachannel.to_json(SizeData(cols=columns, rows=rows)))
 
 

@@ -26,7 +26,7 @@ from wherry.model.datachannel import (
 from wherry.model.ids import Entropy, uuid
 
 WINDOW = 1024 * 1024
-"""Octets that may be on their way: never more messages than the 10,000 for which the stock plugin has room."""
+"""Octets from the oldest message that is on its way: fewer messages than the 10,000 that the plugin keeps early."""
 EARLY = 2 * WINDOW
 """Octets that are kept for their turn."""
 
@@ -39,6 +39,8 @@ _TIME_WEIGHT, _VARIATION_WEIGHT = 1 / 8, 1 / 4
 class _Sent(msgspec.Struct):
     frame: bytes
     at: float
+    before: int
+    """Octets that had been said before."""
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ class End:
         self._entropy = entropy
         self._next = 0
         self._unacknowledged: dict[int, _Sent] = {}
-        self._on_their_way = 0
+        self._said = 0
         self._expected = 0
         self._early: dict[int, Message] = {}
         self._kept = 0
@@ -71,7 +73,8 @@ class End:
     @property
     def full(self) -> bool:
         """Whether nothing more should be said until something is acknowledged."""
-        return self._paused or self._on_their_way >= WINDOW
+        oldest = next(iter(self._unacknowledged.values()), None)
+        return self._paused or (oldest is not None and self._said - oldest.before >= WINDOW)
 
     @property
     def settled(self) -> bool:
@@ -89,8 +92,8 @@ class End:
             flags=(Flags.NONE if self._next else Flags.SYN) | (Flags.FIN if last else Flags.NONE),
         )
         frame = encode(message)
-        self._unacknowledged[self._next] = _Sent(frame, now)
-        self._on_their_way += len(frame)
+        self._unacknowledged[self._next] = _Sent(frame, now, self._said)
+        self._said += len(frame)
         self._next += 1
         return frame
 
@@ -157,7 +160,6 @@ class End:
         sent = self._unacknowledged.pop(number, None)
         if sent is None:
             return
-        self._on_their_way -= len(sent.frame)
         took = max(0.0, now - sent.at)
         self._variation += _VARIATION_WEIGHT * (abs(self._round_trip - took) - self._variation)
         self._round_trip += _TIME_WEIGHT * (took - self._round_trip)

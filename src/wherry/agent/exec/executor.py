@@ -57,20 +57,19 @@ class Executor:
         log.info("exec_begins", session=order.session_id, task=order.task_arn, container=order.container_name)
         try:
             stream = await self._around.control_plane.open_data_channel(order.session_id)
-        except (UnreachableError, RefusedError) as error:
-            log.warning("exec_channel_failed", session=order.session_id, error=str(error))
-            self._open -= 1
-            return
-        try:
-            await self._converse(order, stream)
+            try:
+                await self._converse(order, stream)
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+                    await stream.aclose()
+        except* (UnreachableError, RefusedError) as errors:
+            log.warning("exec_channel_failed", session=order.session_id, error=str(errors.exceptions[0]))
         except* (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass  # The client, or the control plane, has left.
-        except* Exception:
+        except* Exception:  # A session that fails must not take the agent with it.
             log.exception("exec_failed", session=order.session_id)
         finally:
             self._open -= 1
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await stream.aclose()
             log.info("exec_ended", session=order.session_id)
 
     async def _converse(self, order: ExecuteCommandMessage, stream: DataStream) -> None:

@@ -82,10 +82,11 @@ class ExecSession:
 
     async def refuse(self, reason: str) -> None:
         """End the session before it has begun."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._speak, group.cancel_scope)
-            await self._line.close(self._closing(reason))
-            group.cancel_scope.cancel()
+        with self._typed, self._input:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._speak, group.cancel_scope)
+                await self._line.close(self._closing(reason))
+                group.cancel_scope.cancel()
 
     async def _speak(self, scope: anyio.CancelScope) -> None:
         try:
