@@ -96,6 +96,6 @@ def test_a_batch_to_delete_has_one_to_ten(ecs: Any, count: int) -> None:
 
 
 def test_a_definition_that_needs_what_is_not_there_is_told_what_to_do(ecs: Any) -> None:
-    container = {"name": "app", "image": "fake/web:1", "firelensConfiguration": {"type": "fluentbit"}}
-    with pytest.raises(ecs.exceptions.ClientException, match=r"firelensConfiguration.*Remove"):
+    container = {"name": "app", "image": "fake/web:1", "credentialSpecs": ["credentialspec:x"]}
+    with pytest.raises(ecs.exceptions.ClientException, match=r"credentialSpecs.*Remove"):
         register(ecs, "logs", containerDefinitions=[container])

@@ -1,4 +1,4 @@
-"""An image with Python and boto3, made of what this machine runs the tests with: no registry, no package index."""
+"""An image with Python, boto3 and msgspec, made of what runs the tests: no registry, no package index."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import boto3
 import botocore
 import dateutil
 import jmespath
+import msgspec
 import s3transfer
 import six
 import urllib3
@@ -50,12 +51,12 @@ def _archive() -> bytes:
 
 def _files() -> Iterator[tuple[Path, str]]:
     stdlib = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix, "installed_base": sys.base_prefix}))
-    programs = {_interpreter(), *stdlib.glob("lib-dynload/*.so")}
+    programs = {_interpreter(), *stdlib.glob("lib-dynload/*.so"), *Path(msgspec.__file__).parent.glob("*.so")}
     libraries = {library for program in programs for library in _libraries(program)}
     for path in (_interpreter(), *sorted(libraries)):
         yield path.resolve(), str(path)
     yield from ((path, str(path)) for path in _tree(stdlib))
-    for package in (boto3, botocore, dateutil, jmespath, s3transfer, urllib3):
+    for package in (boto3, botocore, dateutil, jmespath, msgspec, s3transfer, urllib3):
         root = Path(package.__file__).parent
         for path in _tree(root):
             if _is_wanted(path.relative_to(root)):

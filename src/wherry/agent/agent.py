@@ -23,6 +23,7 @@ from wherry.agent.endpoints.callers import ADDRESS
 from wherry.agent.endpoints.server import Endpoints
 from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.exec.executor import Executor
+from wherry.agent.firelens.routers import Routers
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.acs import AcsSession
 from wherry.agent.link.base import Channel, ControlPlane, RefusedError, UnreachableError
@@ -210,6 +211,7 @@ async def run_agent(
     endpoints: Endpoints | None = None,
     spool: Spool | None = None,
     objects: ObjectStore | None = None,
+    routers: Routers | None = None,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run an agent until cancelled; its tasks then run on, and the next agent with this journal adopts them.
@@ -217,6 +219,7 @@ async def run_agent(
     `credentials` holds those of tasks' roles, by default in memory. `endpoints` is what tasks find at 169.254.170.2,
     and needs asyncio; without it they find nothing there and are told of nothing.
     `objects` is where environment files are read; without it tasks that have some fail.
+    `routers` wires log routers; without it the log driver awsfirelens is one that the engine does not know.
     `spool` is where logs wait for the control plane; without it containers with the log driver awslogs speak to AWS.
     `task_status` is told the container instance's ARN once the agent has registered. `clock` tells epoch seconds.
     Raises `JournalError`.
@@ -232,6 +235,7 @@ async def run_agent(
         cleanup_wait=options.cleanup_wait,
         credentials=credentials or RoleCredentialsStore(),
         objects=objects,
+        routers=routers,
     )
     if endpoints is not None:
         around = msgspec.structs.replace(around, environment=partial(_told_of_endpoints, endpoints.tokens))
@@ -248,11 +252,11 @@ async def run_agent(
         if around.relay is not None:
             group.start_soon(around.relay.run)
         group.start_soon(roster.run)
+        group.start_soon(storage.watch, roster, runtime)
         group.start_soon(executor.run)
         await links.register()
         task_status.started(links.identity.instance_arn)
         group.start_soon(partial(keep, "acs", links.dial_acs, links.acs, on_inactive=links.register))
-        group.start_soon(storage.watch, roster, runtime)
         group.start_soon(partial(keep, "tcs", links.dial_tcs, links.tcs, on_inactive=links.leave_to_acs))
 
 

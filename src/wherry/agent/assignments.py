@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from wherry.agent import demands, volumes
 from wherry.agent.dependencies import unresolvable
+from wherry.agent.firelens import config
 from wherry.agent.memory import Assignment, Fault
 from wherry.agent.spec import (
     AsmAuth,
@@ -25,6 +26,7 @@ from wherry.agent.spec import (
     Device,
     EcrAuth,
     Eni,
+    Firelens,
     HealthCheck,
     LogConfiguration,
     PortMapping,
@@ -42,6 +44,7 @@ from wherry.model.payload import (
     PayloadContainer,
     PayloadEni,
     PayloadEnvironmentFile,
+    PayloadFirelens,
     PayloadRestartPolicy,
     PayloadSecret,
     PayloadTask,
@@ -178,9 +181,28 @@ def task_spec(task: PayloadTask, *, stop_timeout: float) -> TaskSpec:
     if not any(container.essential for container in containers):
         raise MalformedTaskError("at least one container of a task is essential")
     try:
-        return volumes.furnished(msgspec.structs.replace(_frame(task), containers=containers), task)
+        return volumes.furnished(msgspec.structs.replace(_frame(task), containers=_routed(containers)), task)
     except ValueError as error:
         raise MalformedTaskError(str(error)) from error
+
+
+def _routed(containers: tuple[ContainerSpec, ...]) -> tuple[ContainerSpec, ...]:
+    """Have the log router start before the containers that log to it, and so stop after them."""
+    router = next((container.name for container in containers if container.firelens is not None), None)
+    first = Dependency(container=router or "", condition=Condition.START)
+
+    def waits(container: ContainerSpec) -> bool:
+        return (
+            router not in (None, container.name)
+            and container.logs is not None
+            and container.logs.driver == config.DRIVER
+            and all(one.container != router for one in container.depends_on)
+        )
+
+    return tuple(
+        msgspec.structs.replace(container, depends_on=(*container.depends_on, first)) if waits(container) else container
+        for container in containers
+    )
 
 
 def _frame(task: PayloadTask) -> TaskSpec:
@@ -198,6 +220,7 @@ def _frame(task: PayloadTask) -> TaskSpec:
         eni=_eni(interfaces[0]) if interfaces else None,
         cpu=task.cpu or None,
         memory_mib=task.memory or None,
+        storage_gib=task.ephemeral_storage_gib,
         launch_type=task.launch_type or "EC2",
         service_name=task.service_name,
         group=task.group,
@@ -220,7 +243,6 @@ def _eni(eni: PayloadEni) -> Eni:
         mac_address=eni.mac_address,
         ipv4_address=primary[0] if primary else "",
         gateway_cidr=eni.subnet_gateway_ipv4_address,
-        storage_gib=task.ephemeral_storage_gib,
         dns_servers=eni.domain_name_servers,
         dns_search=eni.domain_name,
         private_dns_name=eni.private_dns_name,
@@ -254,6 +276,7 @@ def _container(container: PayloadContainer, *, stop_timeout: float) -> Container
         environment=container.environment,
         environment_files=tuple(_environment_file(file, where) for file in container.environment_files),
         secrets=tuple(_secret(secret, where) for secret in container.secrets),
+        firelens=_firelens(container.firelens_configuration, where),
         working_directory=config.working_dir,
         user=config.user,
         hostname=config.hostname,
@@ -334,6 +357,14 @@ def _condition(text: str, where: str) -> Condition:
     if text not in Condition.__members__ or text == Condition.CREATED:
         raise MalformedTaskError(f"{where}: dependsOn condition {text!r} is not known")
     return Condition(text)
+
+
+def _firelens(router: PayloadFirelens | None, where: str) -> Firelens | None:
+    if router is None:
+        return None
+    if router.type not in ("fluentd", "fluentbit"):
+        raise MalformedTaskError(f"{where}: firelensConfiguration {router.type!r} is not known")
+    return Firelens(type=router.type, options=router.options)
 
 
 def _secret(secret: PayloadSecret, where: str) -> Secret:

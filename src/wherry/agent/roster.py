@@ -56,6 +56,8 @@ class Roster:
             if one.finished_at is None:
                 self._runners[one.arn] = self._runner(one)
         around.credentials.restore(self._runners.keys())
+        if around.routers is not None:
+            around.routers.restore({arn.rsplit("/", 1)[-1] for arn in self._runners})
 
     async def run(self) -> None:
         """Carry all assignments through until cancelled."""
@@ -99,8 +101,6 @@ class Roster:
         for runner, assignment in changed:
             runner.change(assignment)
 
-    def strays(self, manifest: Iterable[ManifestTask]) -> list[Assignment]:
-        """List the tasks that run here and that the manifest lacks, or has as stopped."""
     def fail(self, task_arn: str, fault: Fault) -> None:
         """End a task because of `fault`; on return that is in the journal. One that is ending anyway is left alone."""
         runner = self._runners.get(task_arn)
@@ -110,6 +110,8 @@ class Roster:
         self._around.journal.save([failed])
         runner.change(failed)
 
+    def strays(self, manifest: Iterable[ManifestTask]) -> list[Assignment]:
+        """List the tasks that run here and that the manifest lacks, or has as stopped."""
         wanted = {task.task_arn for task in manifest if task.desired_status == DesiredStatus.RUNNING}
         running = (runner.assignment for runner in self._runners.values())
         return [one for one in running if one.arn not in wanted and one.desired is DesiredStatus.RUNNING]

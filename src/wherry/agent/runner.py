@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 import anyio
+import anyio.to_thread
 import msgspec
 import structlog
 from anyio.abc import TaskGroup
@@ -19,6 +20,8 @@ from msgspec.structs import replace
 from wherry.agent import dependencies, environment_files, progress, registries, reports, secrets, steps
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
+from wherry.agent.firelens import config as firelens
+from wherry.agent.firelens.routers import Routers
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import AccessKey, ControlPlane, RefusedError, UnreachableError
 from wherry.agent.link.objects import ObjectStore
@@ -66,6 +69,7 @@ class Surroundings(Struct, frozen=True):
     credentials: RoleCredentialsStore = msgspec.field(default_factory=RoleCredentialsStore)
     environment: Callable[[TaskSpec, ContainerSpec], dict[str, str]] = _nothing
     relay: Relay | None = None
+    routers: Routers | None = None
     objects: ObjectStore | None = None
 
 
@@ -240,6 +244,8 @@ class Runner:
                 await runtime.remove_volumes(self.assignment.arn)
                 self._remember(replace(self.assignment, emptied=True))
             case steps.Finish():
+                if (routers := self._around.routers) is not None:
+                    routers.remove(self.assignment.spec.task_id)
                 self._remember(replace(self.assignment, finished_at=self._around.clock()))
             case _:
                 assert_never(step)
@@ -259,6 +265,8 @@ class Runner:
         """Tell a container what only its agent knows; that wins over the definition."""
         own = self._around.environment(self.assignment.spec, container)
         told = replace(container, environment={**container.environment, **own}) if own else container
+        if (routers := self._around.routers) is not None and firelens.concerns(told):
+            told = await anyio.to_thread.run_sync(routers.equipped, self.assignment.spec, told, self._secrets or {})
         relay = self._around.relay
         return told if relay is None else await relay.equipped(self.assignment.spec, told)
 

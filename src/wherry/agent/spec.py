@@ -173,6 +173,13 @@ class LogConfiguration(Struct, frozen=True):
     options: dict[str, str] = {}
 
 
+class Firelens(Struct, frozen=True):
+    """Makes a container the task's log router: `type` is fluentd or fluentbit."""
+
+    type: str
+    options: dict[str, str] = {}
+
+
 class Eni(Struct, frozen=True):
     """The elastic network interface of a task: one address out of a subnet.
 
@@ -237,6 +244,8 @@ class ContainerSpec(Struct, frozen=True):
     extra_hosts: dict[str, str] = {}
     security_options: tuple[str, ...] = ()
     logs: LogConfiguration | None = None
+    firelens: Firelens | None = None
+    host_binds: tuple[str, ...] = ()
 
 
 class TaskSpec(Struct, frozen=True):
@@ -257,6 +266,7 @@ class TaskSpec(Struct, frozen=True):
     volumes: tuple[Volume, ...] = ()
     cpu: float | None = None
     memory_mib: int | None = None
+    storage_gib: int | None = None
     launch_type: str = "FARGATE"
     service_name: str | None = None
     group: str | None = None
@@ -266,7 +276,6 @@ class TaskSpec(Struct, frozen=True):
     execution_credentials_id: str | None = None
 
     @property
-    storage_gib: int | None = None
     def shares_namespaces(self) -> bool:
         """Whether the task's containers are to share a namespace that some process of the task must hold."""
         return self.pid_mode == "task" or self.ipc_mode == "task"

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -24,6 +25,8 @@ from wherry.agent.endpoints import peers
 from wherry.agent.endpoints.server import DIRECTORY as ENDPOINTS
 from wherry.agent.endpoints.server import Endpoints
 from wherry.agent.endpoints.tokens import Tokens
+from wherry.agent.firelens import routers
+from wherry.agent.firelens.routers import Routers
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import AccessKey
 from wherry.agent.link.objects import S3
@@ -33,7 +36,7 @@ from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
 from wherry.agent.runtime.docker import DockerRuntime, SandboxChoice
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.model import filesystems
-from wherry.settings import Settings
+from wherry.settings import TASKS_ADDRESS, Settings
 
 PLACEHOLDER = "wherry"
 """What agents sign with where a loopback listener believes them anyway."""
@@ -88,6 +91,7 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                 credentials=RoleCredentialsStore(credentials_of(instance)),
                 endpoints=endpoints,
                 spool=spool,
+                routers=Routers(routers.DIRECTORY / instance),
             )
 
 
@@ -139,6 +143,7 @@ async def remove_tasks(settings: Settings) -> int:
         return 0
     instance = instance_id(settings.data_dir / "agent")
     shutil.rmtree(credentials_of(instance), ignore_errors=True)
+    shutil.rmtree(routers.DIRECTORY / instance, ignore_errors=True)
     peers.remove(ENDPOINTS, instance)
     async with _runtime(settings) as runtime:
         return await runtime.remove_everything()
@@ -157,7 +162,16 @@ def _runtime(settings: Settings) -> DockerRuntime:
         sandbox=choice,
         file_systems=known,
         host_paths=settings.host_rules.paths,
+        ports_for_tasks=ports_for_tasks(settings.endpoint_for_tasks),
     )
+
+
+def ports_for_tasks(url: str | None) -> tuple[int, ...]:
+    """Tell at which ports of the endpoints' address tasks call the control plane, if they call it there at all."""
+    called = urlsplit(url or "")
+    if called.hostname != TASKS_ADDRESS:
+        return ()
+    return (called.port or (443 if called.scheme == "https" else 80),)
 
 
 def instance_id(state: Path) -> str:

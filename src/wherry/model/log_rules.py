@@ -47,9 +47,6 @@ def problems(container: Member, path: Path) -> Iterator[Problem]:
     here = (*path, "logConfiguration")
     driver, options = configuration.get("logDriver"), configuration.get("options") or {}
     yield from one_of(driver, DRIVERS, (*here, "logDriver"))
-    if driver == "awsfirelens":
-        text = "Wherry does not have FireLens yet. Use the log driver awslogs, or fluentd with a fluentd-address."
-        yield Problem((*here, "logDriver"), text, Source.WHERRY)
     yield from _delivery(options, (*here, "options"))
     if driver == "awslogs":
         yield from _required(options, ("awslogs-group", "awslogs-region"), here)

@@ -60,6 +60,13 @@ class PayloadSecret(Value, frozen=True):
     target: str = "CONTAINER"
 
 
+class PayloadFirelens(Value, frozen=True):
+    """Makes the container the task's log router: `type` is fluentd or fluentbit."""
+
+    type: str
+    options: dict[str, str] = {}
+
+
 class PayloadEnvironmentFile(Value, frozen=True):
     """A file of variables: `value` is the ARN of an object in S3."""
 
@@ -116,6 +123,7 @@ class PayloadContainer(Value, frozen=True):
     entry_point: tuple[str, ...] | None = None
     environment: dict[str, str] = {}
     secrets: tuple[PayloadSecret, ...] = ()
+    firelens_configuration: PayloadFirelens | None = None
     registry_authentication: RegistryAuthentication | None = None
     port_mappings: tuple[PayloadPort, ...] = ()
     environment_files: tuple[PayloadEnvironmentFile, ...] = ()
@@ -186,6 +194,7 @@ class PayloadTask(Value, frozen=True):
     containers: tuple[PayloadContainer, ...] = ()
     elastic_network_interfaces: tuple[PayloadEni, ...] = ()
     volumes: tuple[PayloadVolume, ...] = ()
+    ephemeral_storage_gib: Natural | None = None
     pid_mode: str | None = None
     ipc_mode: str | None = None
     cpu: float | None = None
@@ -194,7 +203,6 @@ class PayloadTask(Value, frozen=True):
     launch_type: str | None = None
     service_name: str | None = None
     group: str | None = None
-    ephemeral_storage_gib: Natural | None = None
     role_credentials: RoleCredentials | None = None
     execution_role_credentials: RoleCredentials | None = None
     started: bool = False

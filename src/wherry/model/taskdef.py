@@ -120,6 +120,13 @@ class LogConfiguration(Value, frozen=True):
     secret_options: tuple[Secret, ...] = ()
 
 
+class FirelensConfiguration(Value, frozen=True):
+    """Makes a container the task's log router: `type` is fluentd or fluentbit."""
+
+    type: str
+    options: dict[str, str] = {}
+
+
 class EnvironmentFile(Value, frozen=True):
     """A file of variables in S3: `value` is the ARN of the object."""
 
@@ -186,6 +193,7 @@ class ContainerDefinition(Value, frozen=True):
     docker_labels: dict[str, str] = {}
     ulimits: tuple[Ulimit, ...] = ()
     log_configuration: LogConfiguration | None = None
+    firelens_configuration: FirelensConfiguration | None = None
     health_check: HealthCheck | None = None
     system_controls: tuple[SystemControl, ...] = ()
     linux_parameters: LinuxParameters | None = None
@@ -217,6 +225,7 @@ class TaskDefinition(Entity, frozen=True):
     cpu: str | None = None
     memory: str | None = None
     volumes: tuple[Volume, ...] = ()
+    ephemeral_storage: EphemeralStorage | None = None
     runtime_platform: RuntimePlatform | None = None
     registered_at: float = 0
     deregistered_at: float | None = None
@@ -225,7 +234,6 @@ class TaskDefinition(Entity, frozen=True):
     tags: tuple[Tag, ...] = ()
 
     def container(self, name: str) -> ContainerDefinition | None:
-    ephemeral_storage: EphemeralStorage | None = None
         """Find a container by its name."""
         return next((c for c in self.container_definitions if c.name == name), None)
 

@@ -120,6 +120,7 @@ def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> 
     if params.get("taskRoleArn"):
         yield _AGENT + "task-iam-role"
     yield from _log_attributes(params, containers)
+    yield from _firelens_attributes(containers)
     yield from _volume_attributes(params)
     if network_mode(params) == "awsvpc":
         yield _AGENT + "docker-remote-api.1.18"
@@ -143,6 +144,13 @@ def _log_attributes(params: Member, containers: tuple[ContainerDefinition, ...])
             yield "ecs.capability.execution-role-awslogs"
         for secret in logs.secret_options:
             yield f"ecs.capability.secrets.{_provider(secret)}.bootstrap.log-driver"
+
+
+def _firelens_attributes(containers: tuple[ContainerDefinition, ...]) -> Iterator[str]:
+    for router in filter(None, (container.firelens_configuration for container in containers)):
+        yield f"ecs.capability.firelens.{router.type}"
+        if (file_type := router.options.get("config-file-type")) is not None:
+            yield f"ecs.capability.firelens.options.config.{file_type}"
 
 
 def _image_attributes(container: ContainerDefinition, *, execution_role: str | None) -> Iterator[str]:

@@ -136,9 +136,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "resourceRequirements": Refused(
             "Wherry does not schedule GPUs and other accelerators yet. Remove resourceRequirements."
         ),
-        "firelensConfiguration": Refused(
-            _LATER.format("FireLens") + "Remove firelensConfiguration and use the log driver awslogs."
-        ),
+        "firelensConfiguration": Honoured("FirelensConfiguration"),
         "credentialSpecs": Refused(
             "Wherry does not have Active Directory credentials. Remove credentialSpecs.", on_linux=False
         ),
@@ -153,9 +151,13 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
     },
     "RepositoryCredentials": {"credentialsParameter": Honoured()},
     "LogConfiguration": {
-        "logDriver": Honoured(note="awsfirelens is refused; on Fargate awslogs and splunk, as on ECS."),
+        "logDriver": Honoured(note="On Fargate awslogs, splunk and awsfirelens, as on ECS."),
         "options": Honoured(note="Those of other drivers than awslogs are the container engine's."),
         "secretOptions": Honoured("Secret"),
+    },
+    "FirelensConfiguration": {
+        "type": Honoured(),
+        "options": Honoured(note="A configuration file is one of the router's image, as on Fargate."),
     },
     "Secret": {"name": Honoured(), "valueFrom": Honoured()},
     "Volume": {

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from wherry.model import container_rules, fargate_rules, identity_rules, log_rules, volume_rules
+from wherry.model import container_rules, fargate_rules, firelens_rules, identity_rules, log_rules, volume_rules
 from wherry.model.container_rules import CONDITIONS, NAME, one_of
 from wherry.model.problem import Path, Problem, Source
 from wherry.model.sizes import EC2_CPU, cpu_units, memory_mib
@@ -47,6 +47,7 @@ def problems(params: Member) -> Iterator[Problem]:
     yield from _host_ports(params)
     yield from volume_rules.problems(params)
     yield from identity_rules.problems(params)
+    yield from firelens_rules.problems(params)
     if "FARGATE" in (params.get("requiresCompatibilities") or ()):
         yield from fargate_rules.problems(params)
     yield from _size(params)
@@ -79,15 +80,14 @@ def _modes(params: Member) -> Iterator[Problem]:
             yield msgspec.structs.replace(problem, path=("requiresCompatibilities", position))
     if "EXTERNAL" in compatibilities and network_mode(params) == "awsvpc":
         yield Problem(("networkMode",), "External instances do not support network mode 'awsvpc'.")
-    platform = params.get("runtimePlatform") or {}
     yield from storage_problems(params.get("ephemeralStorage") or {}, ("ephemeralStorage", "sizeInGiB"))
+    platform = params.get("runtimePlatform") or {}
     yield from one_of(platform.get("cpuArchitecture"), ("X86_64", "ARM64"), ("runtimePlatform", "cpuArchitecture"))
     system = platform.get("operatingSystemFamily")
     if system is not None and not system.startswith("WINDOWS_SERVER_"):
         yield from one_of(system, ("LINUX",), ("runtimePlatform", "operatingSystemFamily"))
 
 
-def _task_size(params: Member) -> Iterator[Problem]:
 def storage_problems(storage: Member, path: Path) -> Iterator[Problem]:
     """Object to a size of ephemeral storage that Fargate does not have."""
     size = storage.get("sizeInGiB")
@@ -96,6 +96,7 @@ def storage_problems(storage: Member, path: Path) -> Iterator[Problem]:
         yield Problem(path, text, invalid=True)
 
 
+def _task_size(params: Member) -> Iterator[Problem]:
     cpu, memory = params.get("cpu"), params.get("memory")
     on_fargate = "FARGATE" in (params.get("requiresCompatibilities") or ())
     if cpu is not None:

@@ -14,8 +14,8 @@ from wherry.agent.spec import (
     Device,
     Eni,
     HealthCheck,
-    LogConfiguration,
     HostPath,
+    LogConfiguration,
     Mount,
     NetworkFileSystem,
     PortMapping,
@@ -37,6 +37,7 @@ from wherry.model.payload import (
     PayloadDependency,
     PayloadEni,
     PayloadEnvironmentFile,
+    PayloadFirelens,
     PayloadPort,
     PayloadRestartPolicy,
     PayloadSecret,
@@ -89,6 +90,7 @@ def test_everything_of_a_container_is_understood() -> None:
             command=("serve",),
             entry_point=("/bin/sh",),
             environment={"A": "1"},
+            firelens_configuration=PayloadFirelens(type="fluentbit", options={"enable-ecs-log-metadata": "false"}),
             environment_files=(PayloadEnvironmentFile(value="arn:aws:s3:::bucket/app.env"),),
             registry_authentication=RegistryAuthentication(
                 type="asm", asm_auth_data=AsmAuthData(credentials_parameter="registry", region="us-east-1")
@@ -149,6 +151,7 @@ def test_everything_of_a_container_is_understood() -> None:
         "depends_on",
         "mounts",
         "volumes_from",
+        "host_binds",
     ]
 
 
@@ -390,3 +393,20 @@ def test_a_secret_that_cannot_be_fetched_fails_the_task(secret) -> None:
     taken = take_on(a_payload(a_payload_container(secrets=(PayloadSecret(**whole),))), stop_timeout=30)
     assert taken.fault is not None
     assert "secret KEY" in taken.fault.message
+
+
+def test_what_logs_to_the_router_waits_for_it() -> None:
+    logs = {"LogConfig": {"Type": "awsfirelens", "Config": {}}}
+    router = a_payload_container(name="router", firelens_configuration=PayloadFirelens(type="fluentd"))
+    app, other = a_payload_container(name="app", host=logs), a_payload_container(name="other")
+    spec = take_on(a_payload(app, router, other), stop_timeout=30).spec
+    waits = {container.name: container.depends_on for container in spec.containers}
+    start = (Dependency(container="router", condition=Condition.START),)
+    assert waits == {"app": start, "router": (), "other": ()}
+
+
+def test_a_router_of_an_unknown_kind_fails_the_task() -> None:
+    router = a_payload_container(firelens_configuration=PayloadFirelens(type="logstash"))
+    taken = take_on(a_payload(router), stop_timeout=30)
+    assert taken.fault is not None
+    assert "firelensConfiguration 'logstash'" in taken.fault.message

@@ -110,6 +110,7 @@ ONE: dict[str, Any] = {
                 "options": {"awslogs-group": "/one", "awslogs-region": "us-east-1", "mode": "blocking"},
                 "secretOptions": [{"name": "tag", "valueFrom": "/one/tag"}],
             },
+            "firelensConfiguration": {"type": "fluentd", "options": {"enable-ecs-log-metadata": "true"}},
             "healthCheck": {
                 "command": ["CMD", "true"],
                 "interval": 10,
@@ -128,8 +129,8 @@ TWO: dict[str, Any] = {
     "executionRoleArn": "two",
     "networkMode": "none",
     "pidMode": "task",
-    "ipcMode": "none",
     "ephemeralStorage": {"sizeInGiB": 200},
+    "ipcMode": "none",
     "requiresCompatibilities": ["EXTERNAL"],
     "cpu": "1024",
     "memory": "2048",
@@ -210,6 +211,7 @@ TWO: dict[str, Any] = {
                 "options": {"gelf-address": "udp://10.0.0.9:12201"},
                 "secretOptions": [{"name": "tag", "valueFrom": "/two/tag"}],
             },
+            "firelensConfiguration": {"type": "fluentbit", "options": {"enable-ecs-log-metadata": "false"}},
             "healthCheck": {
                 "command": ["CMD-SHELL", "false"],
                 "interval": 11,

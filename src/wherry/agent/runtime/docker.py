@@ -80,12 +80,14 @@ class DockerRuntime:
         sandbox: SandboxChoice = "auto",
         file_systems: FileSystems = MappingProxyType({}),
         host_paths: tuple[str, ...] = (),
+        ports_for_tasks: tuple[int, ...] = (),
     ) -> None:
         """Serve the agent called `instance`; no I/O happens yet.
 
         `state_dir` holds files that containers mount and must be a path of the engine's host. `url` is the engine's,
         by default DOCKER_HOST. `sandbox` "auto" is "namespace" if the engine knows the OCI runtime, else "pause".
-        `file_systems` tells what EFS volumes are on this host, `host_paths` below which paths tasks may mount.
+        `file_systems` tells what EFS volumes are on this host, `host_paths` below which paths tasks may mount,
+        `ports_for_tasks` which ports of the endpoints' address they are to reach, whatever the host's rules.
         """
         self.instance = names.checked_instance(instance)
         self._state_dir = state_dir
@@ -93,6 +95,7 @@ class DockerRuntime:
         self._choice = sandbox
         self._file_systems = file_systems
         self._host_paths = host_paths
+        self._ports_for_tasks = ports_for_tasks
         self._starts = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
         self._reads = anyio.CapacityLimiter(16)
         self._setup = anyio.Lock()
@@ -105,7 +108,9 @@ class DockerRuntime:
         self._images = Images(self._engine, self._state_dir / "pulled-images.json")
         self._samples = Samples(self._engine, instance=self.instance)
         self._copies = Copies(self._engine, instance=self.instance)
-        self._volumes = Volumes(self._engine, instance=self.instance, file_systems=self._file_systems, host_paths=self._host_paths)
+        self._volumes = Volumes(
+            self._engine, instance=self.instance, file_systems=self._file_systems, host_paths=self._host_paths
+        )
         return self
 
     async def __aexit__(
@@ -180,6 +185,7 @@ class DockerRuntime:
         binds = files.write_for(container, task.eni, self._state_dir / "tasks" / task.task_id / container.name)
         if container.mounts:
             binds = [*without(binds, container), *await self._volumes.ensure(task, container)]
+        binds += container.host_binds
         place = self._sandbox(host, task).place(
             task,
             cgroup_parent=cgroups.parent(host.hierarchy, self.instance, task.task_id),
@@ -261,18 +267,18 @@ class DockerRuntime:
         """Remove the volumes that were the task's alone."""
         await self._volumes.remove(task_arn)
 
-    async def volumes(self) -> frozenset[str]:
-        """List the ARNs of tasks that have volumes of their own."""
-        return await self._volumes.listed()
-
-    async def containers(self) -> list[Observed]:
-        """List every task container of this agent, whatever its state."""
     async def storage_used(self, task: TaskSpec) -> int:
         """Tell how many bytes of disk the task has written."""
         called = [translate.container_name(task, one.name, instance=self.instance) for one in task.containers]
         own = await self._volumes.of(task.arn) if task.has_own_volumes else []
         return await disk.written(self._engine, called, own)
 
+    async def volumes(self) -> frozenset[str]:
+        """List the ARNs of tasks that have volumes of their own."""
+        return await self._volumes.listed()
+
+    async def containers(self) -> list[Observed]:
+        """List every task container of this agent, whatever its state."""
         return await self._observed([entry["Id"] for entry in await self._listing()])
 
     async def containers_of(self, task: TaskSpec) -> list[Observed]:
@@ -409,7 +415,7 @@ class DockerRuntime:
         # Two tasks that begin together would both find the rules missing, and both put them in.
         async with self._setup:
             if not self._forwarding:
-                await firewall.ensure()
+                await firewall.ensure(self._ports_for_tasks)
                 self._forwarding = True
 
     async def _inspect(self, name: str) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from wherry.model.payload import (
     PayloadDependency,
     PayloadEni,
     PayloadEnvironmentFile,
+    PayloadFirelens,
     PayloadPort,
     PayloadRestartPolicy,
     PayloadSecret,
@@ -31,6 +32,7 @@ from wherry.model.task import Container, ContainerOverride, Task
 from wherry.model.taskdef import (
     ContainerDefinition,
     Device,
+    FirelensConfiguration,
     HealthCheck,
     LinuxParameters,
     RestartPolicy,
@@ -79,9 +81,9 @@ def payload_task(
         cpu=task.cpu / 1024 if task.cpu else None,
         memory=task.memory or None,
         network_mode=definition.network_mode,
+        ephemeral_storage_gib=task.ephemeral_storage,
         pid_mode=definition.pid_mode,
         ipc_mode=definition.ipc_mode,
-        ephemeral_storage_gib=task.ephemeral_storage,
         launch_type=task.launch_type,
         service_name=task.service_arn.rsplit("/", 1)[-1] if task.service_arn else None,
         group=task.group,
@@ -132,6 +134,7 @@ def _container(container: Container, definition: TaskDefinition, task: Task, ter
         entry_point=defined.entry_point,
         environment=_environment(defined, override, task, terms),
         secrets=tuple(_secrets(defined, region=terms.region)),
+        firelens_configuration=_firelens(defined.firelens_configuration),
         port_mappings=tuple(
             PayloadPort(
                 container_port=p.container_port or 0,
@@ -169,6 +172,10 @@ def _secrets(defined: ContainerDefinition, *, region: str) -> Iterator[PayloadSe
     if defined.log_configuration is not None:
         for secret in defined.log_configuration.secret_options:
             yield _secret(secret, "LOG_DRIVER", region=region)
+
+
+def _firelens(router: FirelensConfiguration | None) -> PayloadFirelens | None:
+    return None if router is None else PayloadFirelens(type=router.type, options=router.options)
 
 
 def _secret(secret: Secret, target: str, *, region: str) -> PayloadSecret:
