@@ -16,6 +16,7 @@ ZONES = "wherry.availability-zones"
 """Ours: which pool the host joins, and the zones in which it stands."""
 
 RESERVED_TCP_PORTS = ("22", "2375", "2376", "51678", "51679")
+LOG_DRIVERS = ("awslogs", "fluentd", "gelf", "journald", "json-file", "splunk", "syslog")
 _ECS = "ecs.capability."
 _COM = "com.amazonaws.ecs.capability."
 _CAPABILITIES = (
@@ -29,6 +30,10 @@ _CAPABILITIES = (
     f"{_ECS}execution-role-ecr-pull",
     f"{_COM}ecr-auth",
     f"{_COM}privileged-container",
+    f"{_ECS}execution-role-awslogs",
+    f"{_ECS}secrets.asm.bootstrap.log-driver",
+    f"{_ECS}secrets.ssm.bootstrap.log-driver",
+    *(f"{_COM}logging-driver.{driver}" for driver in LOG_DRIVERS),
     EXECUTE_COMMAND,
     *(f"{_COM}docker-remote-api.1.{minor}" for minor in range(17, 42)),
 )
