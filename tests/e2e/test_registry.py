@@ -232,6 +232,7 @@ def private(tmp_path: Path) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.mark.shows("ContainerDefinition.repositoryCredentials", "RepositoryCredentials")
 def test_a_private_registry_is_pulled_from_by_what_is_in_a_secret(
     cluster: Cluster, wherry: Wherry, docker: Docker, private: str
 ) -> None:

@@ -59,3 +59,19 @@ def test_a_variable_has_one_source() -> None:
 )
 def test_what_cannot_be_fetched_is_refused_at_once(name: str, value_from: str) -> None:
     assert len(said({"secrets": [{"name": name, "valueFrom": value_from}]}, **EXECUTION)) == 1
+
+
+def test_a_private_registry_needs_an_execution_role() -> None:
+    credentials = {"repositoryCredentials": {"credentialsParameter": "registry"}}
+    [message] = said(credentials)
+    assert message == (
+        "When you are specifying repositoryCredentials, you must also specify a value for 'executionRoleArn'."
+    )
+    assert said(credentials, **EXECUTION) == []
+
+
+@pytest.mark.parametrize("parameter", ["", "a b", "arn:aws:ssm:us-east-1:000000000000:parameter/x"])
+def test_the_credentials_of_a_registry_are_a_secret(parameter: str) -> None:
+    credentials = {"repositoryCredentials": {"credentialsParameter": parameter}}
+    [message] = said(credentials, **EXECUTION)
+    assert message.startswith("Invalid 'credentialsParameter'")
