@@ -54,6 +54,9 @@ from wherry.wire.websocket import WebSocketChannel, WebSocketStream, admit, refu
 
 log = structlog.get_logger()
 
+LIVE_TAIL_HOSTS = frozenset({"stream-localhost", "streaming-localhost"})
+"""What clients call `localhost` that put AWS's prefix of StartLiveTail before it."""
+
 CONTROLLERS = (services.controller, scheduler.controller, instances.controller, reaper.controller)
 """What makes each loop of a control plane; all are made from the same five."""
 
@@ -279,7 +282,12 @@ def require_key(settings: Settings) -> None:
 def trust_of(ctx: Context) -> Trust:
     """Decide whom the listener believes: it knows the administrator's key and those of users and roles."""
     settings = ctx.settings
-    return Trust(listen=settings.listen, strict=settings.auth == "strict", credentials=credentials_of(ctx))
+    return Trust(
+        listen=settings.listen,
+        strict=settings.auth == "strict",
+        credentials=credentials_of(ctx),
+        hosts=LIVE_TAIL_HOSTS,
+    )
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -11,11 +11,9 @@ from wherry.model.call import Call
 from wherry.model.errors import InvalidParameterException, ResourceNotFoundException
 from wherry.model.logs.batch import judge
 from wherry.model.logs.chunk import Chunk, pack
-from wherry.model.logs.errors import ServiceUnavailableException
 from wherry.model.logs.nouns import LogGroup
 from wherry.model.logs.page import PAGE_EVENTS, Page, Span, Token, event_id, read_token, span_of
 from wherry.model.logs.pattern import Pattern, PatternError, compile_pattern
-from wherry.store import StoreError
 from wherry.store.logs import LogTx, reading
 from wherry.store.logs.reading import Selection
 
@@ -35,10 +33,7 @@ async def put_log_events(ctx: Context, call: Call) -> dict[str, Any]:
         answer["rejectedEntityInfo"] = {"errorType": "UnsupportedLogGroupType"}
     if chunk is None:
         return answer
-    try:
-        sequence = await ctx.logs.write(_append, group_name, stream_name, chunk)
-    except StoreError as error:
-        raise ServiceUnavailableException(str(error)) from error
+    sequence = await ctx.logs.write(_append, group_name, stream_name, chunk)
     return answer | {"nextSequenceToken": str(sequence).zfill(56)}
 
 

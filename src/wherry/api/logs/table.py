@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import wraps
+from typing import Any
 
+import structlog
+
+from wherry.api.context import Context
 from wherry.api.ecs.table import Operation, Refused
 from wherry.api.logs import events, groups, queries, streams, tags, tail
+from wherry.model.call import Call
+from wherry.model.logs.errors import ServiceUnavailableException
+from wherry.store import StoreError
 
-OPERATIONS: Mapping[str, Operation | Refused] = {
+log = structlog.get_logger()
+
+_DONE: Mapping[str, Operation] = {
     "CreateLogGroup": groups.create_log_group,
     "CreateLogStream": streams.create_log_stream,
     "DeleteLogGroup": groups.delete_log_group,
@@ -32,3 +42,20 @@ OPERATIONS: Mapping[str, Operation | Refused] = {
     "UntagLogGroup": tags.untag_log_group,
     "UntagResource": tags.untag_resource,
 }
+
+
+def _told(operation: Operation) -> Operation:
+    """Tell callers what is wrong with the log database, such as a full disk: they try again, and lose nothing."""
+
+    @wraps(operation)
+    async def call_it(ctx: Context, call: Call) -> dict[str, Any]:
+        try:
+            return await operation(ctx, call)
+        except StoreError as error:
+            log.error("log_store_failed", operation=call.operation, error=str(error))  # noqa: TRY400 - it says it all
+            raise ServiceUnavailableException(str(error)) from error
+
+    return call_it
+
+
+OPERATIONS: Mapping[str, Operation | Refused] = {name: _told(operation) for name, operation in _DONE.items()}
