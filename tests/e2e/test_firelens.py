@@ -73,6 +73,7 @@ def lines(task: dict[str, Any], kind: str) -> list[str]:
     return [line.removeprefix(f"{kind} ") for line in said if line.startswith(f"{kind} ")]
 
 
+@pytest.mark.shows("ContainerDefinition.firelensConfiguration", "FirelensConfiguration")
 def test_lines_reach_the_router_by_the_driver_and_by_the_application_itself(cluster: Cluster, shared: Wherry) -> None:
     image = python_picture.build()
     shared.client("ssm").put_parameter(Name="/router/token", Value="very secret", Type="SecureString")

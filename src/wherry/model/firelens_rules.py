@@ -47,7 +47,7 @@ def _router(firelens: Member, path: Path, *, on_fargate: bool) -> Iterator[Probl
         yield Problem(path, text, Source.WHERRY)
     if (file_type is None) != (file is None):
         yield Problem(path, "config-file-type and config-file-value must be given together.")
-    if file is not None and ("\n" in file or not file.startswith("/") and file_type == "file"):
+    if file is not None and ("\n" in file or (not file.startswith("/") and file_type == "file")):
         yield Problem(path, "config-file-value must be the full path of a file in the router's image.")
 
 
