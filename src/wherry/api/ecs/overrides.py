@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from wherry.model import birth, container_rules
+from wherry.model import birth, container_rules, taskdef_rules
 from wherry.model.base import KeyValuePair
 from wherry.model.errors import InvalidParameterException
 from wherry.model.identity_rules import is_role
