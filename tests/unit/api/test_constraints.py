@@ -45,9 +45,9 @@ def said(service: str, operation: str, **params: Any) -> str:
             "ListSecrets",
             {"MaxResults": 101, "SortOrder": "up"},
             (
-                "2 validation errors detected: Value '101' at 'maxResults' failed to satisfy constraint: Member must have "
-                "value less than or equal to 100; Value 'up' at 'sortOrder' failed to satisfy constraint: Member must "
-                "satisfy enum value set: [asc, desc]"
+                "2 validation errors detected: Value '101' at 'maxResults' failed to satisfy constraint: Member must "
+                "have value less than or equal to 100; Value 'up' at 'sortOrder' failed to satisfy constraint: Member "
+                "must satisfy enum value set: [asc, desc]"
             ),
         ),
         (
@@ -64,8 +64,8 @@ def said(service: str, operation: str, **params: Any) -> str:
             "AddTagsToResource",
             {"ResourceType": "Parameter", "ResourceId": "a", "Tags": [{"Key": "", "Value": "x"}]},
             (
-                "1 validation error detected: Value '' at 'tags.1.member.key' failed to satisfy constraint: Member must "
-                "have length greater than or equal to 1"
+                "1 validation error detected: Value '' at 'tags.1.member.key' failed to satisfy constraint: Member "
+                "must have length greater than or equal to 1"
             ),
         ),
     ],
