@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -130,10 +131,17 @@ def test_a_group_that_is_missing_fails_the_task_as_on_fargate(logs: Logs) -> Non
     )
 
 
-def test_a_group_is_made_where_the_options_say_so(logs: Logs) -> None:
-    task = logs.run("made", logging_to("/made", script("main", "echo here; sleep 1"), awslogs_create_group="true"))
+def test_a_group_is_made_where_the_options_say_so_and_the_role_may(logs: Logs, shared: Wherry) -> None:
+    container = logging_to("/made", script("main", "echo here; sleep 1"), awslogs_create_group="true")
+    refused = logs.cluster.stopped(logs.run("made", container))
+    # What AWS's policy for execution roles does not allow either.
+    assert "AccessDeniedException" in refused["stoppedReason"]
+    assert "not authorized to perform: logs:CreateLogGroup" in refused["stoppedReason"]
 
-    assert logs.settled("/made", task, bool) == ["here"]
+    allowed = {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    shared.client("iam").put_role_policy(RoleName=ROLE, PolicyName="groups", PolicyDocument=policy)
+    assert logs.settled("/made", logs.run("made", container), bool) == ["here"]
 
 
 def test_drivers_of_the_engine_are_the_engines(shared: Wherry) -> None:
