@@ -135,7 +135,7 @@ def check_resolvers() -> Check:
 
 def check_veth() -> Check:
     """Tell whether the kernel has what ENIs are made of, loaded or to be loaded."""
-    missing = [name for name in ("veth", "nf_tables") if not _kernel_has(name)]
+    missing = [name for name in ("veth", "nf_tables", "nft_nat") if not _kernel_has(name)]
     return Check(
         "kernel",
         ok=not missing and Path("/proc/self/ns/net").exists(),
@@ -146,8 +146,8 @@ def check_veth() -> Check:
     )
 
 
-def check_endpoints(address: str = names.ENDPOINTS_ADDRESS, port: int = 80) -> Check:
-    """Try to listen where tasks ask for metadata and credentials, beside agents that already do."""
+def check_endpoints(address: str = names.ENDPOINTS_ADDRESS, port: int = names.ENDPOINTS_PORT) -> Check:
+    """Try to listen where the firewall leads tasks that ask for metadata and credentials, beside agents that do."""
     with socket.socket(socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -185,5 +185,5 @@ def _kernel_has(name: str) -> bool:
         if path.exists() and f"/{name}.ko" in path.read_text():
             return True
     # Kernels without modules, as in small virtual machines, list nothing: their symbols tell.
-    symbols = {"veth": "veth_newlink", "nf_tables": "nf_tables_newtable"}
+    symbols = {"veth": "veth_newlink", "nf_tables": "nf_tables_newtable", "nft_nat": "nft_nat_validate"}
     return symbols[name] in Path("/proc/kallsyms").read_text()

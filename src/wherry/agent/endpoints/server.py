@@ -2,7 +2,8 @@
 
 All agents of a host listen on the same address and port, and the kernel gives each connection to one of them. Where
 that one does not know the id that is asked about, it asks the others (`peers`). So an agent that dies takes nobody's
-endpoint with it, and there is nothing to hand over.
+endpoint with it, and there is nothing to hand over. Port 80 is the firewall's word for the port that they listen on:
+a program that listens on port 80 of all addresses, and agents, keep nothing from each other.
 """
 
 from __future__ import annotations
@@ -28,16 +29,18 @@ from wherry.agent.endpoints.callers import ADDRESS, RateLimit, caller, is_forwar
 from wherry.agent.endpoints.connections import Connections, CountedProtocol
 from wherry.agent.endpoints.peers import UNKNOWN_HEADER, Peers
 from wherry.agent.endpoints.tokens import Tokens
-from wherry.agent.sandbox import link_local
+from wherry.agent.runtime.base import RuntimeFault
+from wherry.agent.sandbox import firewall, link_local, names
 
 log = structlog.get_logger()
 
 DIRECTORY = Path("/run/wherry/endpoints")
-PORT = 80
 MOST_BODY = 8 * 1024 * 1024
 """Bytes of a request: a MiB of log events, in which the engine's driver writes some characters with six."""
 LOOK = 0.5
 """Seconds between two looks at whether the address is there and can be listened on."""
+LOOK_AT_FIREWALL = 10.0
+"""Seconds between two looks at whether port 80 still leads there."""
 LAST_WORDS = 1.0
 """Seconds that requests in progress have when the agent ends."""
 _BACKLOG = 512
@@ -56,7 +59,7 @@ class Endpoints:
         tokens: Tokens,
         directory: Path = DIRECTORY,
         address: str = ADDRESS,
-        port: int = PORT,
+        port: int = names.ENDPOINTS_PORT,
     ) -> None:
         """Serve the tasks of the agent called `instance`; no I/O happens yet."""
         self.tokens = tokens
@@ -68,6 +71,7 @@ class Endpoints:
         self._limit = RateLimit(time.monotonic)
         self._connections = Connections()
         self._warned = False
+        self._seen = 0.0
 
     async def run(self, tables: Iterable[Routes], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; `task_status` is told once everything that can be listened on is.
@@ -85,8 +89,8 @@ class Endpoints:
                 await anyio.sleep(LOOK)
                 if listening is None:
                     listening = await self._try_listening(runner)
-                elif not link_local.is_present(self._address):
-                    await self._put_address()
+                else:
+                    await self._put_back()
         finally:
             with anyio.CancelScope(shield=True):
                 if listening is not None:
@@ -129,10 +133,8 @@ class Endpoints:
         try:
             await self._put_address()
             listener = _listener(self._address, self._port)
-        except OSError as error:
-            if not self._warned:
-                self._warned = True
-                log.warning("endpoints_unavailable", address=self._address, port=self._port, **_explained(error))
+        except (OSError, RuntimeFault) as error:
+            self._warn(error)
             return None
 
         def accept() -> CountedProtocol:
@@ -143,8 +145,32 @@ class Endpoints:
         return server
 
     async def _put_address(self) -> None:
+        """Put up the address and the way there; on loopback, which tests use, there is nothing to put up."""
         if not self._address.startswith("127."):
             await anyio.to_thread.run_sync(link_local.ensure, self._address)
+            await firewall.ensure_endpoints()
+            self._seen = time.monotonic()
+
+    async def _put_back(self) -> None:
+        """Put up again what is gone: rules are reloaded, and the last task of another agent takes them along."""
+        if self._address.startswith("127."):
+            return
+        try:
+            if not link_local.is_present(self._address) or not await self._is_led_to():
+                await self._put_address()
+        except (OSError, RuntimeFault) as error:
+            self._warn(error)
+
+    async def _is_led_to(self) -> bool:
+        if time.monotonic() - self._seen < LOOK_AT_FIREWALL:
+            return True
+        self._seen = time.monotonic()
+        return await firewall.leads_to_agents()
+
+    def _warn(self, error: OSError | RuntimeFault) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("endpoints_unavailable", address=self._address, port=self._port, **_explained(error))
 
 
 def _listener(address: str, port: int) -> socket.socket:
@@ -160,8 +186,10 @@ def _listener(address: str, port: int) -> socket.socket:
     return listener
 
 
-def _explained(error: OSError) -> dict[str, str]:
-    hint = "Tasks run, but find no metadata and no credentials until it can be listened on."
+def _explained(error: OSError | RuntimeFault) -> dict[str, str]:
+    hint = "Tasks run, but find no metadata and no credentials until that is put right."
+    if isinstance(error, RuntimeFault):
+        return {"error": error.message, "hint": hint}
     if error.errno == errno.EADDRINUSE:
         hint += " Stop what listens on that port ('ss -ltnp' tells who it is), or let it listen on other addresses."
     return {"error": error.strerror or str(error), "hint": hint}

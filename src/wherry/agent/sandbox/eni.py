@@ -37,7 +37,7 @@ _UNROUTED = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 _COUNTED = ("bytes", "packets", "errors", "dropped")
 _GONE = (errno.ENODEV, errno.ESRCH)
 
-# Removing the last ENI's subnet routes must not meet the making of the next ENI.
+# Removing the route of the last ENI's subnet must not meet the making of the next ENI.
 _host_lock = threading.Lock()
 
 
@@ -58,7 +58,7 @@ async def attach(eni: Eni, *, namespace: Path, link: str, alias: str) -> None:
 
 
 async def detach(link: str) -> None:
-    """Remove the ENI with its routes; with the last one of the host go the subnets' own routes. Raises OSError."""
+    """Remove the ENI with its routes; with the last one of a subnet goes the subnet's own route. Raises OSError."""
     with _kernel_errors():
         await anyio.to_thread.run_sync(_detach, link)
 
@@ -178,11 +178,21 @@ def _detach(link: str) -> None:
         # A namespace that ends takes its link along, in the kernel's own time.
         with _gone_is_removed():
             netlink.link("del", ifname=link)
-        if not listed():
-            for route in list(netlink.get_routes(family=2, table=254, proto=ROUTE_PROTOCOL)):
-                # Another agent of this host may be removing them as well.
-                with _gone_is_removed():
-                    netlink.route("del", dst=f"{route.get_attr('RTA_DST')}/{route['dst_len']}", type=route["type"])
+        for subnet in _deserted(netlink):
+            # Another agent of this host may be removing it as well.
+            with _gone_is_removed():
+                netlink.route("del", dst=subnet, type="unreachable", proto=ROUTE_PROTOCOL)
+
+
+def _deserted(netlink: IPRoute) -> list[str]:
+    """List the subnets of which no ENI of this host has an address any more: others may have their range."""
+    ours = [
+        (ipaddress.ip_network(f"{route.get_attr('RTA_DST')}/{route['dst_len']}"), route.get_attr("RTA_OIF"))
+        for route in netlink.get_routes(family=2, table=254, proto=ROUTE_PROTOCOL)
+    ]
+    enis = [network.network_address for network, device in ours if device is not None]
+    subnets = [network for network, device in ours if device is None]
+    return [str(subnet) for subnet in subnets if not any(address in subnet for address in enis)]
 
 
 def _without_ipv6(device: str) -> None:

@@ -3,11 +3,13 @@
 Rules match the ENIs' link names, not addresses: they are written once, and all agents of a host share them.
 Docker's verdict can only be overruled from within its own chain DOCKER-USER (an accept in another nftables chain does
 not end the walk), so that part goes by iptables; address translation, and that no task speaks in another's name, is an
-nftables table of ours.
+nftables table of ours. That table also leads what is sent to port 80 of the endpoints' address to the port that agents
+listen on: port 80 of all other addresses, and of all addresses together, is for whoever wants it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
@@ -17,15 +19,14 @@ from wherry.agent.sandbox import names
 
 CHAIN = "WHERRY-FORWARD"
 INPUT_CHAIN = "WHERRY-INPUT"
+TABLE = "wherry"
+ENDPOINTS_CHAIN = "endpoints"
 _ENI = f"{names.LINK_PREFIX}+"
 
 # What goes to a bridge of Docker's is left to Docker's own rules: only published ports are open to tasks.
-# To the host itself only what the agent serves there is opened, where the host's own rules would keep tasks out.
-_FILTER = f"""\
+_FORWARD = f"""\
 *filter
 :{CHAIN} - [0:0]
-:{INPUT_CHAIN} - [0:0]
--A {INPUT_CHAIN} -i {_ENI} -d {names.ENDPOINTS_ADDRESS} -p tcp --dport 80 -j ACCEPT
 -A {CHAIN} -i {_ENI} -o {_ENI} -j ACCEPT
 -A {CHAIN} -o {_ENI} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A {CHAIN} -i {_ENI} -o docker+ -j RETURN
@@ -34,15 +35,27 @@ _FILTER = f"""\
 COMMIT
 """
 
+_TO_AGENTS = f"ip daddr {names.ENDPOINTS_ADDRESS} tcp dport 80 dnat to {names.ENDPOINTS_ADDRESS}:{names.ENDPOINTS_PORT}"
+
 # Declared, deleted and declared again in one transaction: whatever was there, this is what there is.
 # A packet of a task is dropped unless its source is routed to that task: root in a container can write any (NET_RAW).
+# Port 80 is translated before Docker's rules (priority -100), for a port that is published on all addresses takes
+# this one too. The source stays: agents know by it who asks. What the host itself asks passes the output hook alone.
 _TABLE = f"""\
-table ip wherry
-delete table ip wherry
-table ip wherry {{
+table ip {TABLE}
+delete table ip {TABLE}
+table ip {TABLE} {{
     chain origin {{
         type filter hook prerouting priority raw; policy accept;
         iifname "{names.LINK_PREFIX}*" fib saddr . iif oif missing drop
+    }}
+    chain {ENDPOINTS_CHAIN} {{
+        type nat hook prerouting priority -110; policy accept;
+        {_TO_AGENTS}
+    }}
+    chain endpoints_of_host {{
+        type nat hook output priority -110; policy accept;
+        {_TO_AGENTS}
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
@@ -54,14 +67,28 @@ table ip wherry {{
 _IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
-async def ensure() -> None:
-    """Put the rules in place and let the host forward; safe to call at any time."""
+async def ensure(ports: Iterable[int] = ()) -> None:
+    """Put the rules in place and let the host forward; safe to call at any time.
+
+    `ports` are those of the endpoints' address that tasks reach besides the agent's own.
+    """
     _let_host_forward()
-    await _run("iptables-restore", "--wait", "--noflush", text=_FILTER)
+    await _run("iptables-restore", "--wait", "--noflush", text=_FORWARD)
+    await _open((names.ENDPOINTS_PORT, *ports))
     for parent, chain in ((await _parent_chain(), CHAIN), ("INPUT", INPUT_CHAIN)):
         if not await _succeeds("iptables", "--wait", "-C", parent, "-j", chain):
             await _run("iptables", "--wait", "-I", parent, "-j", chain)
+    await ensure_endpoints()
+
+
+async def ensure_endpoints() -> None:
+    """Put the table in place, by which port 80 of the endpoints' address leads to agents; safe to call at any time."""
     await _run("nft", "-f", "-", text=_TABLE)
+
+
+async def leads_to_agents() -> bool:
+    """Tell whether the table is still there: others reload rules, or remove Wherry's with their own last task."""
+    return await _succeeds("nft", "list", "chain", "ip", TABLE, ENDPOINTS_CHAIN)
 
 
 async def remove() -> None:
@@ -72,8 +99,33 @@ async def remove() -> None:
     for chain in (CHAIN, INPUT_CHAIN):
         if await _succeeds("iptables", "--wait", "-F", chain):
             await _run("iptables", "--wait", "-X", chain)
-    if await _succeeds("nft", "list", "table", "ip", "wherry"):
-        await _run("nft", "delete", "table", "ip", "wherry")
+    if await _succeeds("nft", "list", "table", "ip", TABLE):
+        await _run("nft", "delete", "table", "ip", TABLE)
+
+
+async def _open(ports: Iterable[int]) -> None:
+    """Let tasks have these ports of the endpoints' address, and no other of the host, where its own rules would not.
+
+    Another agent of the host may have opened other ones: nothing is closed before all are.
+    """
+    if not await _succeeds("iptables", "--wait", "-S", INPUT_CHAIN):
+        await _succeeds("iptables", "--wait", "-N", INPUT_CHAIN)
+    for port in ports:
+        rule = (
+            INPUT_CHAIN,
+            "-i",
+            _ENI,
+            "-d",
+            names.ENDPOINTS_ADDRESS,
+            "-p",
+            "tcp",
+            "--dport",
+            f"{port}",
+            "-j",
+            "ACCEPT",
+        )
+        if not await _succeeds("iptables", "--wait", "-C", *rule):
+            await _run("iptables", "--wait", "-A", *rule)
 
 
 def _let_host_forward() -> None:

@@ -12,7 +12,10 @@ LINK_PREFIX = "whr"
 """Host ends of ENIs begin with this; the firewall rules match it."""
 
 ENDPOINTS_ADDRESS = "169.254.170.2"
-"""Where every task finds what its agent serves; an address of the host's loopback."""
+"""Where every task finds what its agent serves, on port 80; an address of the host's loopback."""
+
+ENDPOINTS_PORT = 21679
+"""Where agents listen for it, as port 80 is anybody's: IANA gave it to nobody, and outgoing connections have others."""
 
 _INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
