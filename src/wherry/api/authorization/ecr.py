@@ -32,7 +32,7 @@ def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
 
 
 def _on(tx: Tx, scope: Scope, call: Call, name: str, keys: dict[str, str | tuple[str, ...]]) -> Demand:
-    found = tx.get(Repository, name)
+    found = tx.get(Repository, name) if names.is_repository(name) else None
     tags = resource_tags(found.tags) if found is not None else {}
     own = {key.replace("aws:", "ecr:"): value for key, value in tags.items()}
     return Demand(action=action_of(call), resource=names.repository_arn(scope, name), keys=keys | tags | own)

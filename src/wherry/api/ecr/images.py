@@ -158,6 +158,8 @@ def _find(tx: Tx, ctx: Context, params: Mapping[str, Any], asked: Mapping[str, A
 
 
 def _required(tx: Tx, params: Mapping[str, Any], asked: Mapping[str, Any], account_id: str) -> Image:
+    if (failure := _malformed(asked)) is not None:
+        raise InvalidParameterException(failure["failureReason"])
     name, digest, tag = params["repositoryName"], asked.get("imageDigest"), asked.get("imageTag")
     found = lookup.image(tx, name, digest=digest, tag=tag)
     if found is None:
@@ -182,6 +184,8 @@ def _malformed(asked: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _is_list(tx: Tx, name: str, asked: Mapping[str, Any]) -> bool:
+    if _malformed(asked):
+        return False
     found = lookup.image(tx, name, digest=asked.get("imageDigest"), tag=asked.get("imageTag"))
     return found is not None and bool(found.children)
 

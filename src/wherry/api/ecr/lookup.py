@@ -26,7 +26,8 @@ def check(call: Call) -> Mapping[str, Any]:
         constraints.check(call)
     except ValidationException as error:
         raise InvalidParameterException(error.message) from error
-    if (name := call.params.get("repositoryName")) is not None:
+    single = call.params.get("repositoryName")
+    for name in (*([] if single is None else [single]), *(call.params.get("repositoryNames") or ())):
         check_repository_name(name)
     return call.params
 

@@ -78,7 +78,9 @@ def _by_arn(tx: Tx, ctx: Context, arn: str) -> Repository:
         raise InvalidParameterException(
             f"Invalid parameter at 'resourceArn' failed to satisfy constraint: 'must begin with {prefix}'"
         )
-    return lookup.repository(tx, arn.removeprefix(prefix), ctx.scope.account_id, ctx.scope.account_id)
+    name = arn.removeprefix(prefix)
+    lookup.check_repository_name(name)
+    return lookup.repository(tx, name, ctx.scope.account_id, ctx.scope.account_id)
 
 
 def _check_number(tags: Sequence[Tag]) -> None:
