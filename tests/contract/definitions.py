@@ -109,8 +109,12 @@ class Listener:
 
     def __init__(self) -> None:
         self.reports: list[dict[str, Any]] = []
+        self.parameters: dict[str, str] = {}
 
     async def call(self, operation: str, parameters: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        if operation == "GetParameters":
+            found = [{"Name": name, "Value": self.parameters[name]} for name in parameters["Names"]]
+            return {"Parameters": found, "InvalidParameters": []}
         if operation == "SubmitTaskStateChange":
             self.reports.append(dict(parameters))
         return {"acknowledgment": "ACK"}

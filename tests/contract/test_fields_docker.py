@@ -239,6 +239,17 @@ async def test_a_task_that_uses_more_than_its_ephemeral_storage_is_stopped(bench
     assert not [one for one in bench.control_plane.reports if one["task"] == within.arn and one["status"] == "STOPPED"]
 
 
+@pytest.mark.shows("LogConfiguration.secretOptions")
+async def test_an_option_of_a_log_driver_may_be_a_secret(bench):
+    bench.control_plane.parameters["/size"] = "2m"
+    logs = {"logDriver": "json-file", "secretOptions": [{"name": "max-size", "valueFrom": "/size"}]}
+    found = await bench.run(stays(logConfiguration=logs), executionRoleArn="arn:aws:iam::000000000000:role/execution")
+    assert (await bench.inspected(found))["HostConfig"]["LogConfig"] == {
+        "Type": "json-file",
+        "Config": {"max-size": "2m"},
+    }
+
+
 FILES = {
     "arn:aws:s3:::bucket/first.env": b"# comment\nA=first\nB=x=y\n",
     "arn:aws:s3:::bucket/second.env": b"A=second\nC=second\nD=second\n",

@@ -9,6 +9,7 @@ from wherry.agent.spec import HostPath, SharedVolume, TaskSpec, TaskVolume
 from wherry.model import host_rules
 from wherry.model.host_rules import NOTHING, Demand, HostRules, Kind
 
+
 def refused(task: TaskSpec, rules: HostRules) -> Fault | None:
     """Say why this host does not take the task; None if it may run. On Fargate nothing of the host is given to any."""
     objection = host_rules.objection(_demands(task), NOTHING if task.launch_type == "FARGATE" else rules)

@@ -124,7 +124,12 @@ def _state(dependency: Dependency, on: ContainerView, *, target: str, now: float
 def _deadline(dependency: Dependency, on: ContainerView) -> float | None:
     """The dependency's own startTimeout, counted from its own start; START and CREATED know none."""
     timeout, started_at = on.spec.start_timeout, on.memory.started_at
-    if dependency.condition in (Condition.START, Condition.CREATED) or timeout is None or timeout <= 0 or started_at is None:
+    if (
+        dependency.condition in (Condition.START, Condition.CREATED)
+        or timeout is None
+        or timeout <= 0
+        or started_at is None
+    ):
         return None
     return started_at + timeout
 
