@@ -14,10 +14,14 @@ URL = "http://169.254.170.2/logs/0123456789abcdef0123456789abcdef"
 @pytest.mark.parametrize(
     "why",
     [
-        "CredentialsEndpointError: failed to load credentials\ncaused by: RequestError: send request failed\n"
-        f'caused by: Get "{URL}/credentials": dial tcp 169.254.170.2:80: connect: connection refused',
-        f'RequestError: send request failed\ncaused by: Post "{URL}/": dial tcp 169.254.170.2:80: connect: '
-        "connection refused",
+        (
+            "CredentialsEndpointError: failed to load credentials\ncaused by: RequestError: send request failed\n"
+            f'caused by: Get "{URL}/credentials": dial tcp 169.254.170.2:80: connect: connection refused'
+        ),
+        (
+            f'RequestError: send request failed\ncaused by: Post "{URL}/": dial tcp 169.254.170.2:80: connect: '
+            "connection refused"
+        ),
         f'RequestError: send request failed\ncaused by: Post "{URL}/": EOF',
         "ServiceUnavailableException: No container that is known here has this token.",
     ],
