@@ -80,6 +80,10 @@ def wherry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wherry]:
     with a_wherry(tmp_path_factory.mktemp("wherry"), **settings) as wherry:
         wherry.up()
         yield wherry
+    listed = run("docker", "images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    for image in listed:
+        if image.startswith(ECR) or f":{wherry.port}/" in image:
+            run("docker", "rmi", image, check=False)
 
 
 @pytest.fixture(scope="module")
