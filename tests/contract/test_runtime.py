@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import anyio
+import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
 from tests.contract.runtime_lab import docker_lab, fake_lab, task
 
+from wherry.agent.faults.base import BlackholePort, FaultUnavailableError, Impairment, Kind
 from wherry.agent.runtime.base import (
     ContainerState,
     Health,
@@ -296,3 +300,51 @@ async def test_remove_everything_counts_the_containers(lab):
     assert await lab.runtime.remove_everything() == 2
     assert await lab.runtime.containers() == []
     assert await lab.runtime.sandboxes() == frozenset()
+
+
+async def test_faults_are_told_of_from_their_beginning_to_their_end_by_whoever_asks(lab):
+    spec, other = task(lab.container()), task(lab.container())
+    await lab.started(spec)
+    await lab.started(other)
+    faults = await lab.runtime.faults(spec)
+    assert await faults.running() == frozenset()
+    spared = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    hole = BlackholePort(traffic="ingress", protocol="tcp", port=8080, spared=spared)
+    back = msgspec.structs.replace(hole, traffic="egress", protocol="udp")
+    await faults.start(hole)
+    await faults.start(back)
+    # Nothing of it is in the memory of who started it, and nothing in the network of another task.
+    assert await (await lab.runtime.faults(spec)).running() == {"ingress-tcp-8080", "egress-udp-8080"}
+    assert await (await lab.runtime.faults(other)).running() == frozenset()
+    await faults.stop(hole.name)
+    assert await faults.running() == {back.name}
+    await faults.stop(back.name)
+    assert await faults.running() == frozenset()
+
+
+async def test_faults_end_with_the_sandbox(lab):
+    spec = task(lab.container())
+    [runtime_id] = await lab.started(spec)
+    await (await lab.runtime.faults(spec)).start(BlackholePort(traffic="ingress", protocol="tcp", port=8080))
+    await lab.runtime.remove(runtime_id)
+    await lab.runtime.remove_sandbox(spec.arn, spec.eni)
+    await lab.started(spec)
+    assert await (await lab.runtime.faults(spec)).running() == frozenset()
+
+
+async def test_packets_are_late_or_lost_one_fault_at_a_time_or_it_is_said_what_the_host_lacks(lab):
+    spec = task(lab.container())
+    await lab.started(spec)
+    faults = await lab.runtime.faults(spec)
+    everybody = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+    for kind, effect in ((Kind.LATENCY, {"delay": 300, "jitter": 10}), (Kind.PACKET_LOSS, {"loss": 30, "flows": 50})):
+        fault = Impairment(kind=kind, targets=everybody, spared=(ip_network("169.254.170.2"),), **effect)
+        lacking = ""
+        try:
+            await faults.start(fault)
+        except FaultUnavailableError as error:
+            lacking = str(error)
+        assert "sch_netem" in lacking or await faults.running() == {kind}
+        if not lacking:
+            await faults.stop(kind)
+        assert await faults.running() == frozenset()

@@ -226,6 +226,7 @@ def _frame(task: PayloadTask) -> TaskSpec:
         group=task.group,
         availability_zone=task.availability_zone,
         vpc_id=task.vpc_id,
+        fault_injection=task.enable_fault_injection,
         task_credentials_id=_credentials_id(task.role_credentials),
         execution_credentials_id=_credentials_id(task.execution_role_credentials),
     )

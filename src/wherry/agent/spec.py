@@ -272,6 +272,7 @@ class TaskSpec(Struct, frozen=True):
     group: str | None = None
     availability_zone: str = ""
     vpc_id: str = ""
+    fault_injection: bool = False
     task_credentials_id: str | None = None
     execution_credentials_id: str | None = None
 

@@ -205,6 +205,7 @@ class PayloadTask(Value, frozen=True):
     group: str | None = None
     role_credentials: RoleCredentials | None = None
     execution_role_credentials: RoleCredentials | None = None
+    enable_fault_injection: bool = False
     started: bool = False
     availability_zone: str = ""
     vpc_id: str = ""

@@ -227,6 +227,7 @@ class TaskDefinition(Entity, frozen=True):
     volumes: tuple[Volume, ...] = ()
     ephemeral_storage: EphemeralStorage | None = None
     runtime_platform: RuntimePlatform | None = None
+    enable_fault_injection: bool | None = None
     registered_at: float = 0
     deregistered_at: float | None = None
     delete_requested_at: float | None = None

@@ -44,6 +44,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...]
     ephemeral_storage: EphemeralStorage | None
     runtime_platform: RuntimePlatform | None
+    enable_fault_injection: bool | None
     tags: tuple[Tag, ...]
 
     def revision(self, number: int, *, scope: Scope, now: float, registered_by: str) -> TaskDefinition:
@@ -77,6 +78,7 @@ def draft(params: Member, tags: tuple[Tag, ...] = ()) -> Draft:
         ephemeral_storage=None if not storage else msgspec.convert(storage, EphemeralStorage),
         volumes=tuple(normal(msgspec.convert(volume, Volume)) for volume in params.get("volumes") or ()),
         runtime_platform=None if not platform else msgspec.convert(platform, RuntimePlatform),
+        enable_fault_injection=params.get("enableFaultInjection"),
         tags=tags,
     )
 

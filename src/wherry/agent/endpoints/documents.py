@@ -105,7 +105,7 @@ def task(
         if spec.launch_type == "FARGATE":
             document |= {"ClockDrift": _drift(drift), "EphemeralStorageMetrics": _storage(storage)}
     document = _without_empty(document)
-    return document | {"FaultInjectionEnabled": False} if version >= 4 else document
+    return document | {"FaultInjectionEnabled": spec.fault_injection} if version >= 4 else document
 
 
 def network(task: TaskSpec, *, version: int) -> Document:

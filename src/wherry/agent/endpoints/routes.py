@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from wherry.agent.endpoints import logs, role_credentials
+from wherry.agent.endpoints.faults import FaultInjection
 from wherry.agent.endpoints.metadata import Metadata
 from wherry.agent.endpoints.protection import Protection
 from wherry.agent.endpoints.residents import Residents
@@ -25,5 +26,6 @@ def tables(around: Surroundings, roster: Roster, tokens: Tokens) -> list[Routes]
         role_credentials.routes(around.credentials, residents),
         Metadata(residents, around.runtime, statistics, tags).routes(),
         Protection(residents, around.credentials, around.control_plane).routes(),
+        FaultInjection(residents, around.runtime).routes(),
         logs.routes(around.relay, around.entropy),
     ]

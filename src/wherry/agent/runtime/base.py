@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from wherry.agent.faults.base import Faults
 from wherry.agent.logs.stream import Line
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 
@@ -295,6 +296,10 @@ class Runtime(Protocol):
 
     async def storage(self) -> Storage:
         """Tell how full the file system is that containers write to."""
+        ...
+
+    async def faults(self, task: TaskSpec) -> Faults:
+        """Tell and change the faults in the network of a task that has a sandbox."""
         ...
 
     def execute(self, runtime_id: str, request: ExecRequest) -> AbstractAsyncContextManager[Execution]:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 import anyio
 import msgspec
 
+from wherry.agent.faults.kernel import NamespaceFaults
 from wherry.agent.logs.faults import unanswered
 from wherry.agent.logs.stream import Line
 from wherry.agent.runtime import disk, translate
@@ -311,6 +312,10 @@ class DockerRuntime:
     async def logged(self, task_arn: str, name: str, *, since: float) -> list[Line] | None:
         """Read the engine's own copy of what a container has written; None if the container is not there."""
         return await self._copies.lines(task_arn, name, since=since)
+
+    async def faults(self, task: TaskSpec) -> NamespaceFaults:
+        """Tell and change the faults in a task's network."""
+        return NamespaceFaults(await self._sandbox(await self._known(), task).open(task))
 
     def execute(self, runtime_id: str, request: ExecRequest) -> AbstractAsyncContextManager[DockerExecution]:
         """Execute a command in a running container; leaving ends it."""

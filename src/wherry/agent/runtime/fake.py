@@ -20,6 +20,7 @@ import anyio.lowlevel
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from wherry.agent.faults.base import Fault
 from wherry.agent.logs.stream import Line
 from wherry.agent.runtime import fake_documents
 from wherry.agent.runtime.base import (
@@ -39,6 +40,7 @@ from wherry.agent.runtime.base import (
     Usage,
 )
 from wherry.agent.runtime.fake_execution import FakeExecution, executed
+from wherry.agent.runtime.fake_faults import FakeFaults
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec, TaskVolume
 
 
@@ -138,6 +140,8 @@ class Engine:
         self.containers: dict[str, _Container] = {}
         self.sandboxes: dict[tuple[str, str], Eni | None] = {}
         self.volumes: set[tuple[str, str]] = set()
+        self.faults: dict[tuple[str, str], dict[str, Fault]] = {}
+        self.lacking = ""
         self._listeners: set[MemoryObjectSendStream[_Container]] = set()
 
     async def __aenter__(self) -> Self:
@@ -256,8 +260,10 @@ class FakeRuntime:
         return True
 
     async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:  # noqa: ARG002  known by the task
-        """Forget the task's ENI."""
-        (await self._reach()).sandboxes.pop((self.instance, task_arn.rsplit("/", 1)[-1]), None)
+        """Forget the task's ENI, and its faults."""
+        engine, key = await self._reach(), (self.instance, task_arn.rsplit("/", 1)[-1])
+        engine.sandboxes.pop(key, None)
+        engine.faults.pop(key, None)
 
     async def sandboxes(self) -> frozenset[str]:
         """List the task ids that have a sandbox of this agent."""
@@ -408,6 +414,11 @@ class FakeRuntime:
             raise RuntimeFault("ExecuteCommandError", f"container {runtime_id} is not running")
         async with executed(request, container.ended) as execution:
             yield execution
+
+    async def faults(self, task: TaskSpec) -> FakeFaults:
+        """Tell and change what is noted of a task."""
+        engine = await self._reach()
+        return FakeFaults(engine.faults.setdefault((self.instance, task.task_id), {}), lacking=engine.lacking)
 
     async def end_executions(self) -> None:
         """Do nothing: a command ends with the agent that executes it."""

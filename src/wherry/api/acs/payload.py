@@ -91,6 +91,7 @@ def payload_task(
         started=task.started_at is not None,
         availability_zone=subnet.availability_zone if subnet is not None else "",
         vpc_id=subnet.vpc_id if subnet is not None else "",
+        enable_fault_injection=bool(definition.enable_fault_injection),
     )
 
 
