@@ -121,6 +121,8 @@ def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> 
         yield from _container_attributes(container)
     if params.get("taskRoleArn"):
         yield _AGENT + "task-iam-role"
+    if params.get("enableFaultInjection"):
+        yield "ecs.capability.fault-injection"
     yield from _log_attributes(params, containers)
     yield from _firelens_attributes(containers)
     yield from _volume_attributes(params)
