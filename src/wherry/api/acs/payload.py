@@ -208,6 +208,8 @@ def _environment(defined: ContainerDefinition, override: ContainerOverride, task
     }
     if terms.endpoint_url is not None:
         injected["AWS_ENDPOINT_URL"] = terms.endpoint_url
+        # Or SDKs put a prefix before the host in front of which none can be: an address.
+        injected["AWS_DISABLE_HOST_PREFIX_INJECTION"] = "true"
     return injected | {e.name: e.value for e in (*defined.environment, *override.environment)}
 
 

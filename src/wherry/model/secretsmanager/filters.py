@@ -17,7 +17,7 @@ _WORD = re.compile(r"[^\W_]+")
 class Filter(Value, frozen=True, rename="pascal"):
     """Secrets of which one value must match; a value that begins with "!" must not."""
 
-    key: str
+    key: str = ""
     values: tuple[str, ...] = ()
 
 
