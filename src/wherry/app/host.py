@@ -146,7 +146,7 @@ async def remove_tasks(settings: Settings) -> int:
     shutil.rmtree(routers.DIRECTORY / instance, ignore_errors=True)
     peers.remove(ENDPOINTS, instance)
     async with _runtime(settings) as runtime:
-        return await runtime.remove_everything()
+        return await runtime.remove_everything(alone=peers.is_alone(ENDPOINTS, instance))
 
 
 def _runtime(settings: Settings) -> DockerRuntime:

@@ -468,6 +468,14 @@ def test_attributes_follow_from_the_features_used() -> None:
     )
 
 
+def test_only_a_definition_that_allows_faults_needs_a_host_for_them() -> None:
+    for allows, needed in ((True, True), (False, False), (None, False)):
+        made = draft(fargate_container() | ({} if allows is None else {"enableFaultInjection": allows}))
+        assert ("ecs.capability.fault-injection" in made.requires_attributes) is needed
+        # What is not said is not answered; false is.
+        assert made.enable_fault_injection is allows
+
+
 # For any definition ------------------------------------------------------------------------------------------------
 
 POOLS: dict[str, list[Any]] = {

@@ -7,6 +7,7 @@ root's, named by the agents' instance ids; one that nobody listens on any more i
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def listen(directory: Path, instance: str) -> socket.socket:
 def remove(directory: Path, instance: str) -> None:
     """Remove what an agent that is not there any more left of its socket."""
     _forget(_path(directory, instance))
+
+
+def is_alone(directory: Path, instance: str) -> bool:
+    """Tell whether no other agent of this host listens on its socket."""
+    return not any(_is_heard(path) for path in directory.glob("*.sock") if path != _path(directory, instance))
+
+
+def _is_heard(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as knocking:
+        knocking.setblocking(False)
+        try:
+            knocking.connect(str(path))
+        except OSError as error:
+            # A full queue is that of somebody who lives.
+            return error.errno == errno.EAGAIN
+    return True
 
 
 def _forget(path: Path) -> None:

@@ -71,7 +71,7 @@ class Endpoints:
         self._limit = RateLimit(time.monotonic)
         self._connections = Connections()
         self._warned = False
-        self._seen = 0.0
+        self._looked: float | None = None
 
     async def run(self, tables: Iterable[Routes], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; `task_status` is told once everything that can be listened on is.
@@ -90,7 +90,7 @@ class Endpoints:
                 if listening is None:
                     listening = await self._try_listening(runner)
                 else:
-                    await self._put_back()
+                    await self._keep_up()
         finally:
             with anyio.CancelScope(shield=True):
                 if listening is not None:
@@ -131,7 +131,7 @@ class Endpoints:
 
     async def _try_listening(self, runner: web.AppRunner) -> asyncio.Server | None:
         try:
-            await self._put_address()
+            await self._put_up()
             listener = _listener(self._address, self._port)
         except (OSError, RuntimeFault) as error:
             self._warn(error)
@@ -144,27 +144,30 @@ class Endpoints:
         log.info("endpoints_served", address=self._address, port=self._port)
         return server
 
-    async def _put_address(self) -> None:
-        """Put up the address and the way there; on loopback, which tests use, there is nothing to put up."""
-        if not self._address.startswith("127."):
-            await anyio.to_thread.run_sync(link_local.ensure, self._address)
-            await firewall.ensure_endpoints()
-            self._seen = time.monotonic()
-
-    async def _put_back(self) -> None:
+    async def _keep_up(self) -> None:
         """Put up again what is gone: rules are reloaded, and the last task of another agent takes them along."""
-        if self._address.startswith("127."):
-            return
         try:
-            if not link_local.is_present(self._address) or not await self._is_led_to():
-                await self._put_address()
+            await self._put_up()
         except (OSError, RuntimeFault) as error:
             self._warn(error)
+        else:
+            self._warned = False
+
+    async def _put_up(self) -> None:
+        """Put up the address and the way there; on loopback, which tests use, there is nothing to put up."""
+        if self._address.startswith("127."):
+            return
+        if not (link_local.is_present(self._address) and await self._is_led_to()):
+            await anyio.to_thread.run_sync(link_local.ensure, self._address)
+            await firewall.ensure_endpoints()
+            self._looked = time.monotonic()
 
     async def _is_led_to(self) -> bool:
-        if time.monotonic() - self._seen < LOOK_AT_FIREWALL:
+        if self._looked is None:  # What a former release has put up may lead elsewhere.
+            return False
+        if time.monotonic() - self._looked < LOOK_AT_FIREWALL:
             return True
-        self._seen = time.monotonic()
+        self._looked = time.monotonic()
         return await firewall.leads_to_agents()
 
     def _warn(self, error: OSError | RuntimeFault) -> None:

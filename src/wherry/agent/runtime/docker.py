@@ -342,9 +342,10 @@ class DockerRuntime:
             raise RuntimeUnavailableError(f"{root} cannot be looked at: {error.strerror}") from error
         return Storage(utilized=found.used // cgroups.MIB, reserved=found.total // cgroups.MIB)
 
-    async def remove_everything(self) -> int:
+    async def remove_everything(self, *, alone: bool = True) -> int:
         """Remove all containers and sandboxes of this agent at once, for `wherry down`.
 
+        What agents share goes as well if this one was `alone` on the host, and left no ENI of another's.
         Returns the number of task containers. What the agent keeps elsewhere in its state directory is left alone.
         """
         host = await self._known()
@@ -353,7 +354,7 @@ class DockerRuntime:
         await together(self._volumes.remove, await self._volumes.listed())
         await together(self._remove_parts, await self.sandboxes())
         cgroups.remove_empty(host.hierarchy, self.instance)
-        if not eni.listed():
+        if alone and not eni.listed():
             await firewall.remove()
             await anyio.to_thread.run_sync(link_local.remove, names.ENDPOINTS_ADDRESS)
             self._forwarding = False
