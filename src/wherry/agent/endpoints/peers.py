@@ -60,7 +60,7 @@ def is_alone(directory: Path, instance: str) -> bool:
 
 def _is_heard(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as knocking:
-        knocking.setblocking(False)
+        knocking.settimeout(0)
         try:
             knocking.connect(str(path))
         except OSError as error:
