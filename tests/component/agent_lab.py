@@ -22,7 +22,10 @@ from wherry.agent.journal import Journal
 from wherry.agent.link.base import Channel, DataStream, RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
 from wherry.agent.runtime.fake import Engine, FakeRuntime
-from wherry.model import payload
+from wherry.model.protocol import acs, tcs
+from wherry.model.protocol.container import DockerConfig, PayloadContainer, PayloadDependency
+from wherry.model.protocol.frames import Message, decode, encode
+from wherry.model.protocol.task import Ipv4Assignment, PayloadEni, PayloadTask
 
 CLUSTER = "arn:aws:ecs:us-east-1:000000000000:cluster/default"
 INSTANCE = "arn:aws:ecs:us-east-1:000000000000:container-instance/.fargate/" + "1" * 32
@@ -77,9 +80,9 @@ class ControlPlane:
         self.registrations: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
         self.queries: list[dict[str, str]] = []
-        self.heard: list[payload.Message] = []
+        self.heard: list[Message] = []
         self.health: list[dict[str, str]] = []
-        self.metrics: list[payload.TaskMetric] = []
+        self.metrics: list[tcs.TaskMetric] = []
         self.timeline = 0
         self.sessions: dict[str, Exchange] = {}
         self.channel: Channel | None = None
@@ -142,11 +145,11 @@ class ControlPlane:
     async def _listen(self, channel: Channel, telemetry: bool) -> None:
         try:
             while True:
-                message = payload.decode(msgspec.json.decode(msgspec.json.encode(await channel.receive())))
+                message = decode(msgspec.json.decode(msgspec.json.encode(await channel.receive())))
                 assert message is not None
                 self._take(message)
                 if telemetry:
-                    await channel.send(payload.encode(payload.AckPublishHealth()))
+                    await channel.send(encode(tcs.AckPublishHealth()))
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             return
         finally:
@@ -155,11 +158,11 @@ class ControlPlane:
             with anyio.CancelScope(shield=True):
                 await channel.aclose()
 
-    def _take(self, message: payload.Message) -> None:
+    def _take(self, message: Message) -> None:
         match message:
-            case payload.PublishHealthRequest():
+            case tcs.PublishHealthRequest():
                 self.health += [{c.container_name: c.health_status for c in task.containers} for task in message.tasks]
-            case payload.PublishMetricsRequest():
+            case tcs.PublishMetricsRequest():
                 self.metrics += message.task_metrics
             case _:
                 self.heard.append(message)
@@ -181,36 +184,34 @@ class ControlPlane:
             await channel.aclose()
         self._channels.clear()
 
-    async def say(self, message: payload.Message) -> None:
+    async def say(self, message: Message) -> None:
         await self.until(lambda: self.channel)
         assert self.channel is not None
-        await self.channel.send(payload.encode(message))
+        await self.channel.send(encode(message))
 
-    async def send_tasks(self, *tasks: payload.PayloadTask, message_id: str = "m") -> None:
+    async def send_tasks(self, *tasks: PayloadTask, message_id: str = "m") -> None:
         """Send a payload and wait for its acknowledgement."""
         before = len(self.acks)
         await self.say(
-            payload.PayloadMessage(
-                message_id=message_id, cluster_arn=CLUSTER, container_instance_arn=INSTANCE, tasks=tasks
-            )
+            acs.PayloadMessage(message_id=message_id, cluster_arn=CLUSTER, container_instance_arn=INSTANCE, tasks=tasks)
         )
         await self.until(lambda: len(self.acks) > before)
 
     async def send_manifest(self, *arns: str, desired: str = "RUNNING", timeline: int | None = None) -> None:
         self.timeline += 1
         await self.say(
-            payload.TaskManifestMessage(
+            acs.TaskManifestMessage(
                 message_id=f"manifest-{self.timeline}",
                 cluster_arn=CLUSTER,
                 container_instance_arn=INSTANCE,
-                tasks=tuple(payload.ManifestTask(task_arn=arn, desired_status=desired) for arn in arns),
+                tasks=tuple(acs.ManifestTask(task_arn=arn, desired_status=desired) for arn in arns),
                 timeline=self.timeline if timeline is None else timeline,
             )
         )
 
     @property
-    def acks(self) -> list[payload.AckRequest]:
-        return [message for message in self.heard if isinstance(message, payload.AckRequest)]
+    def acks(self) -> list[acs.AckRequest]:
+        return [message for message in self.heard if isinstance(message, acs.AckRequest)]
 
     def statuses(self, arn: str | None = None) -> list[str]:
         """List what was reported: task statuses, and attachment statuses in lower case."""
@@ -274,10 +275,8 @@ async def lab(path: Path) -> AsyncIterator[Lab]:
         yield Lab(control_plane, engine, path / "journal.db")
 
 
-def a_payload_task(
-    *containers: payload.PayloadContainer, number: int = 1, desired: str = "RUNNING"
-) -> payload.PayloadTask:
-    return payload.PayloadTask(
+def a_payload_task(*containers: PayloadContainer, number: int = 1, desired: str = "RUNNING") -> PayloadTask:
+    return PayloadTask(
         arn=task_arn(number),
         desired_status=desired,
         overrides="{}",
@@ -286,11 +285,11 @@ def a_payload_task(
         task_cluster_arn=CLUSTER,
         containers=containers or (a_payload_container(),),
         elastic_network_interfaces=(
-            payload.PayloadEni(
+            PayloadEni(
                 attachment_arn=f"arn:aws:ecs:us-east-1:000000000000:attachment/{number}",
                 ec2_id=f"eni-{number}",
                 mac_address=f"02:00:00:00:00:{number:02x}",
-                ipv4_addresses=(payload.Ipv4Assignment(primary=True, private_address=f"172.31.0.{number + 4}"),),
+                ipv4_addresses=(Ipv4Assignment(primary=True, private_address=f"172.31.0.{number + 4}"),),
                 subnet_gateway_ipv4_address="172.31.0.1/20",
             ),
         ),
@@ -307,13 +306,13 @@ def task_arn(number: int = 1) -> str:
 
 def a_payload_container(
     name: str = "app", script: str = "", *, checked: bool = False, after: str = "", **members: Any
-) -> payload.PayloadContainer:
+) -> PayloadContainer:
     """`script` is the fake runtime's; `after` is "container:CONDITION"."""
     config = {"Healthcheck": {"Test": ["CMD", "true"]}} if checked else {}
     dependency = []
     if after:
         target, condition = after.split(":")
-        dependency = [payload.PayloadDependency(container_name=target, condition=condition)]
+        dependency = [PayloadDependency(container_name=target, condition=condition)]
     whole = {
         "name": name,
         "image": f"fake/{name}" + (f"?{script}" if script else ""),
@@ -323,8 +322,6 @@ def a_payload_container(
         "overrides": "{}",
         "depends_on": tuple(dependency),
         "health_check_type": "docker" if checked else None,
-        "docker_config": payload.DockerConfig(
-            version="1.41", config=msgspec.json.encode(config).decode(), host_config="{}"
-        ),
+        "docker_config": DockerConfig(version="1.41", config=msgspec.json.encode(config).decode(), host_config="{}"),
     }
-    return payload.PayloadContainer(**{**whole, **members})
+    return PayloadContainer(**{**whole, **members})

@@ -23,8 +23,10 @@ from wherry.agent.journal import Journal
 from wherry.agent.link.base import AccessKey, Channel, RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
 from wherry.agent.runtime.fake import Engine, FakeRuntime
-from wherry.model import payload
-from wherry.model.payload import PayloadContainer, PayloadTask, RoleCredentials
+from wherry.model.protocol import acs
+from wherry.model.protocol.container import PayloadContainer
+from wherry.model.protocol.frames import Message, decode, encode
+from wherry.model.protocol.task import Ipv4Assignment, PayloadTask, RoleCredentials
 
 ADDRESS = "127.0.0.1"
 
@@ -35,7 +37,7 @@ class Plane:
     def __init__(self) -> None:
         self.answers: dict[str, dict[str, Any] | Exception] = {}
         self.calls: list[tuple[str, dict[str, Any], AccessKey | None]] = []
-        self.heard: list[payload.Message] = []
+        self.heard: list[Message] = []
         self.channel: Channel | None = None
         self.connected = anyio.Event()
         self.delay = 0.0
@@ -68,22 +70,22 @@ class Plane:
         if self.channel is not None:
             await self.channel.aclose()
 
-    async def say(self, message: payload.Message) -> payload.Message:
+    async def say(self, message: Message) -> Message:
         """Send a message; return the next one that the agent says."""
         with anyio.fail_after(5):
             await self.connected.wait()
-            await self.channel.send(payload.encode(message))
+            await self.channel.send(encode(message))
             return await self.hear()
 
-    async def hear(self) -> payload.Message:
+    async def hear(self) -> Message:
         with anyio.fail_after(5):
-            message = payload.decode(msgspec.json.decode(msgspec.json.encode(await self.channel.receive())))
+            message = decode(msgspec.json.decode(msgspec.json.encode(await self.channel.receive())))
         assert message is not None
         return message
 
-    async def send_tasks(self, *tasks: PayloadTask) -> payload.Message:
+    async def send_tasks(self, *tasks: PayloadTask) -> Message:
         return await self.say(
-            payload.PayloadMessage(message_id="m", cluster_arn=CLUSTER, container_instance_arn=INSTANCE, tasks=tasks)
+            acs.PayloadMessage(message_id="m", cluster_arn=CLUSTER, container_instance_arn=INSTANCE, tasks=tasks)
         )
 
 
@@ -163,7 +165,7 @@ def a_task(number: int, *containers: PayloadContainer, **members: Any) -> Payloa
     """Describe a task whose address is 127.0.0.NUMBER."""
     task = a_payload_task(*containers, number=number)
     [eni] = task.elastic_network_interfaces
-    own = (payload.Ipv4Assignment(primary=True, private_address=address_of(number)),)
+    own = (Ipv4Assignment(primary=True, private_address=address_of(number)),)
     eni = msgspec.structs.replace(eni, ipv4_addresses=own, subnet_gateway_ipv4_address="127.0.0.1/8")
     whole = {"elastic_network_interfaces": (eni,), "availability_zone": "us-east-1a", "vpc_id": "vpc-1"} | members
     return msgspec.structs.replace(task, **whole)

@@ -26,7 +26,8 @@ from wherry.agent.link.base import RefusedError
 from wherry.agent.runtime.base import ContainerState
 from wherry.agent.runtime.fake import FakeRuntime
 from wherry.agent.spec import TaskSpec
-from wherry.model import payload
+from wherry.model.protocol import acs
+from wherry.model.protocol.container import DockerConfig
 
 
 def scenario(tmp_path: Path, play) -> None:
@@ -289,16 +290,16 @@ def test_the_manifest_stops_what_it_lacks_only_after_asking(tmp_path: Path) -> N
             await control_plane.reported("RUNNING", task_arn(2))
             await control_plane.send_manifest(task_arn(1))
             await control_plane.until(
-                lambda: any(isinstance(m, payload.TaskStopVerificationMessage) for m in control_plane.heard)
+                lambda: any(isinstance(m, acs.TaskStopVerificationMessage) for m in control_plane.heard)
             )
             await anyio.sleep(100)
             assert lab.running() == ["app", "app"]
             asked = control_plane.heard[-1]
-            assert isinstance(asked, payload.TaskStopVerificationMessage)
+            assert isinstance(asked, acs.TaskStopVerificationMessage)
             assert [c.task_arn for c in asked.stop_candidates] == [task_arn(2)]
 
             await control_plane.say(
-                payload.TaskStopVerificationAck(message_id=asked.message_id, stop_tasks=asked.stop_candidates)
+                acs.TaskStopVerificationAck(message_id=asked.message_id, stop_tasks=asked.stop_candidates)
             )
             await control_plane.reported("STOPPED", task_arn(2))
             assert control_plane.statuses(task_arn(1)).count("STOPPED") == 0
@@ -317,7 +318,7 @@ def test_an_old_manifest_is_dropped_even_after_a_restart(tmp_path: Path) -> None
             await control_plane.until(lambda: len(control_plane.queries) == 2)
             await control_plane.send_manifest(timeline=5)
             await anyio.sleep(30)
-            assert not any(isinstance(m, payload.TaskStopVerificationMessage) for m in control_plane.heard)
+            assert not any(isinstance(m, acs.TaskStopVerificationMessage) for m in control_plane.heard)
             assert lab.running() == ["app"]
 
     scenario(tmp_path, play)
@@ -409,7 +410,7 @@ def test_what_cannot_be_written_down_is_not_acknowledged_and_ends_nothing(
             acknowledged = len(lab.control_plane.acks)
             with monkeypatch.context() as broken:
                 broken.setattr(Journal, "save", full)
-                second = payload.PayloadMessage(
+                second = acs.PayloadMessage(
                     message_id="m2",
                     cluster_arn=CLUSTER,
                     container_instance_arn=INSTANCE,
@@ -475,9 +476,7 @@ def test_a_stop_abandons_a_pull(tmp_path: Path) -> None:
 
 def test_a_malformed_task_ends_with_a_reason_and_its_neighbours_run(tmp_path: Path) -> None:
     async def play(lab: Lab) -> None:
-        broken = a_payload_container(
-            "app", docker_config=payload.DockerConfig(version="", config="{", host_config="{}")
-        )
+        broken = a_payload_container("app", docker_config=DockerConfig(version="", config="{", host_config="{}"))
         async with lab.agent():
             await lab.control_plane.send_tasks(a_payload_task(broken, number=1), a_payload_task(number=2))
             report = await lab.control_plane.reported("STOPPED", task_arn(1))
@@ -496,11 +495,11 @@ def test_a_frame_that_cannot_be_read_is_refused_and_the_conversation_goes_on(tmp
             await control_plane.channel.send({"type": "PayloadMessage", "message": {"messageId": "m1", "tasks": 5}})
             await control_plane.until(lambda: control_plane.heard)
             refusal = control_plane.heard[0]
-            assert isinstance(refusal, payload.NackRequest)
+            assert isinstance(refusal, acs.NackRequest)
             assert refusal.message_id == "m1"
-            await control_plane.say(payload.HeartbeatMessage(message_id="h1", healthy=True))
+            await control_plane.say(acs.HeartbeatMessage(message_id="h1", healthy=True))
             await control_plane.until(lambda: len(control_plane.heard) == 2)
-            assert control_plane.heard[1] == payload.HeartbeatAckRequest(message_id="h1")
+            assert control_plane.heard[1] == acs.HeartbeatAckRequest(message_id="h1")
             assert len(control_plane.queries) == 1
 
     scenario(tmp_path, play)
@@ -518,7 +517,7 @@ def test_a_payload_is_in_the_journal_before_it_is_acknowledged(tmp_path: Path) -
 def test_silence_ends_the_conversation_and_the_agent_dials_again(tmp_path: Path) -> None:
     async def play(lab: Lab) -> None:
         async with lab.agent():
-            await lab.control_plane.say(payload.HeartbeatMessage(message_id="h", healthy=True))
+            await lab.control_plane.say(acs.HeartbeatMessage(message_id="h", healthy=True))
             await lab.control_plane.until(lambda: len(lab.control_plane.queries) == 2)
         assert 60 <= clock() - EPOCH <= 125
         assert lab.control_plane.queries[1]["sendCredentials"] == "false"

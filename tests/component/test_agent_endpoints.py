@@ -14,7 +14,7 @@ from tests.component.endpoints_lab import ADDRESS, REFUSED, Plane, a_host, a_tas
 
 from wherry.agent.endpoints import connections, peers, protection, server, statistics
 from wherry.agent.link.base import UnreachableError
-from wherry.model import payload
+from wherry.model.protocol import acs
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ async def test_credentials_of_the_task_role_are_the_tasks_and_of_the_execution_r
     async with host.agent(plane):
         await plane.send_tasks(a_task(5, role_credentials=own, execution_role_credentials=execution), a_task(6))
         assert [await plane.hear(), await plane.hear()] == [
-            payload.IAMRoleCredentialsAckRequest(
+            acs.IAMRoleCredentialsAckRequest(
                 message_id="m", credentials_id=one.credentials_id, expiration=one.expiration
             )
             for one in (own, execution)
@@ -143,19 +143,19 @@ async def test_fresh_credentials_are_served_and_acknowledged_and_those_of_strang
     async with host.agent(plane):
         await plane.send_tasks(a_task(5, role_credentials=credentials("own")))
         await plane.hear()
-        fresh = payload.IAMRoleCredentialsMessage(
+        fresh = acs.IAMRoleCredentialsMessage(
             message_id="f", task_arn=task_arn(5), role_type="TaskApplication", role_credentials=credentials("new")
         )
         answer = await plane.say(fresh)
-        assert answer == payload.IAMRoleCredentialsAckRequest(
+        assert answer == acs.IAMRoleCredentialsAckRequest(
             message_id="f", credentials_id="id-new", expiration="2026-11-26T12:00:00Z"
         )
         found = [(await host.ask(f"/v2/credentials/{one}", of=OWN))[1] for one in ("id-own", "id-new")]
         assert [one["AccessKeyId"] for one in found] == ["ASIAnew", "ASIAnew"]
-        stray = payload.IAMRoleCredentialsMessage(
+        stray = acs.IAMRoleCredentialsMessage(
             message_id="s", task_arn=task_arn(9), role_type="TaskApplication", role_credentials=credentials("stray")
         )
-        assert isinstance(await plane.say(stray), payload.NackRequest)
+        assert isinstance(await plane.say(stray), acs.NackRequest)
         assert (await host.ask("/v2/credentials/id-stray", of=address_of(9)))[0] == 400
 
 

@@ -12,14 +12,16 @@ import msgspec
 import pytest
 from tests.component.agent_lab import Lab, a_payload_container, a_payload_task, clock, in_virtual_time, lab, task_arn
 
-from wherry.model import datachannel, payload
+from wherry.model import datachannel
 from wherry.model.datachannel import ChannelClosed, HandshakeRequest, Message, MessageType, OpenDataChannelInput
 from wherry.model.dataflow import End
+from wherry.model.protocol import acs
+from wherry.model.protocol.frames import encode
 
 SESSION = "ecs-execute-command-test"
 
 
-def an_order(*command: str, **changes: Any) -> payload.ExecuteCommandMessage:
+def an_order(*command: str, **changes: Any) -> acs.ExecuteCommandMessage:
     whole: dict[str, Any] = {
         "message_id": "m",
         "session_id": SESSION,
@@ -29,7 +31,7 @@ def an_order(*command: str, **changes: Any) -> payload.ExecuteCommandMessage:
         "command": command or ("cat",),
         "interactive": False,
     }
-    return payload.ExecuteCommandMessage(**whole | changes)
+    return acs.ExecuteCommandMessage(**whole | changes)
 
 
 class Client:
@@ -64,7 +66,7 @@ class Client:
 
 
 @asynccontextmanager
-async def ordered(lab: Lab, order: payload.ExecuteCommandMessage) -> AsyncIterator[Client]:
+async def ordered(lab: Lab, order: acs.ExecuteCommandMessage) -> AsyncIterator[Client]:
     """Have the agent run a task and open a session."""
     await lab.control_plane.send_tasks(a_payload_task(a_payload_container()))
     await lab.control_plane.reported("RUNNING")
@@ -122,12 +124,12 @@ def test_an_order_that_makes_no_sense_is_not_taken(tmp_path: Path) -> None:
         async with lab(tmp_path) as here, here.agent():
             await here.control_plane.until(lambda: here.control_plane.channel)
             for changes in ({"sessionId": "../../../etc"}, {"command": []}, {"sessionId": "x" * 500}):
-                frame = payload.encode(an_order())
+                frame = encode(an_order())
                 frame["message"] |= changes
                 assert here.control_plane.channel is not None
                 await here.control_plane.channel.send(msgspec.json.decode(msgspec.json.encode(frame)))
             await here.control_plane.until(
-                lambda: sum(isinstance(one, payload.NackRequest) for one in here.control_plane.heard) == 3
+                lambda: sum(isinstance(one, acs.NackRequest) for one in here.control_plane.heard) == 3
             )
             assert not here.control_plane.sessions
 

@@ -30,7 +30,9 @@ from wherry.agent.link.base import RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
 from wherry.agent.runtime.fake import FakeRuntime
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
-from wherry.model import payload
+from wherry.model.protocol import acs
+from wherry.model.protocol.container import DockerConfig
+from wherry.model.protocol.frames import encode
 
 FRAMES = 300
 INNOCENT = 1
@@ -43,36 +45,36 @@ STRANGER = INSTANCE[:-1] + "2"
 def frames(random: Random) -> list[dict[str, Any]]:
     """Give a proper frame of every kind."""
     message_id = random.choice(("", "m", f"storm-{random.randrange(100)}"))
-    innocent = (payload.StopCandidate(task_arn=task_arn(INNOCENT), task_cluster_arn=CLUSTER),)
+    innocent = (acs.StopCandidate(task_arn=task_arn(INNOCENT), task_cluster_arn=CLUSTER),)
     messages = (
         *payloads(random, message_id),
         *manifests(random),
-        payload.HeartbeatMessage(message_id=message_id, healthy=True),
-        payload.TaskStopVerificationAck(message_id=message_id, stop_tasks=innocent * random.choice((1, 1000))),
-        payload.AckRequest(message_id=message_id),
-        payload.NackRequest(message_id=message_id, reason="no"),
-        payload.CloseMessage(),
+        acs.HeartbeatMessage(message_id=message_id, healthy=True),
+        acs.TaskStopVerificationAck(message_id=message_id, stop_tasks=innocent * random.choice((1, 1000))),
+        acs.AckRequest(message_id=message_id),
+        acs.NackRequest(message_id=message_id, reason="no"),
+        acs.CloseMessage(),
     )
-    return [msgspec.to_builtins(payload.encode(message)) for message in messages]
+    return [msgspec.to_builtins(encode(message)) for message in messages]
 
 
-def payloads(random: Random, message_id: str) -> Iterator[payload.PayloadMessage]:
+def payloads(random: Random, message_id: str) -> Iterator[acs.PayloadMessage]:
     """Give tasks, twice over and with what they are not; and stop what runs here, but elsewhere."""
     number = random.choice(GIVEN)
     two = a_payload_task(a_payload_container("app"), a_payload_container("side"), number=number)
     other = a_payload_task(a_payload_container("other"), number=random.choice((INNOCENT, number)))
     elsewhere = (a_payload_task(number=INNOCENT, desired="STOPPED"), a_payload_task(number=random.choice(FOREIGN)))
     for instance, tasks in ((INSTANCE, (two,)), (INSTANCE, (two, other, two)), (STRANGER, elsewhere)):
-        yield payload.PayloadMessage(
+        yield acs.PayloadMessage(
             message_id=message_id, cluster_arn=CLUSTER, container_instance_arn=instance, tasks=tasks
         )
 
 
-def manifests(random: Random) -> Iterator[payload.TaskManifestMessage]:
+def manifests(random: Random) -> Iterator[acs.TaskManifestMessage]:
     """List the innocent task alone, older and newer than before; and nothing at all, but elsewhere."""
-    innocent = (payload.ManifestTask(task_arn=task_arn(INNOCENT), desired_status="RUNNING"),)
+    innocent = (acs.ManifestTask(task_arn=task_arn(INNOCENT), desired_status="RUNNING"),)
     for instance, tasks in ((INSTANCE, innocent), (STRANGER, ())):
-        yield payload.TaskManifestMessage(
+        yield acs.TaskManifestMessage(
             message_id=f"manifest-{random.randrange(100)}",
             cluster_arn=CLUSTER,
             container_instance_arn=instance,
@@ -100,8 +102,8 @@ async def run_the_innocent(there: Lab) -> str:
 async def everything_ends_well(there: Lab) -> None:
     """The control plane is honest again: a task runs and stops, and of what it says is not to be nothing is left."""
     control_plane = there.control_plane
-    await control_plane.say(payload.HeartbeatMessage(message_id="honest", healthy=True))
-    await control_plane.until(lambda: payload.HeartbeatAckRequest(message_id="honest") in control_plane.heard)
+    await control_plane.say(acs.HeartbeatMessage(message_id="honest", healthy=True))
+    await control_plane.until(lambda: acs.HeartbeatAckRequest(message_id="honest") in control_plane.heard)
     await control_plane.send_tasks(a_payload_task(number=90), a_payload_task(number=91))
     await control_plane.reported("RUNNING", task_arn(90))
     await control_plane.send_tasks(a_payload_task(number=90, desired="STOPPED"))
@@ -109,19 +111,17 @@ async def everything_ends_well(there: Lab) -> None:
     await control_plane.send_manifest(timeline=2**63 - 1)
     stops = await asked_about(control_plane)
     assert task_arn(91) in {candidate.task_arn for candidate in stops.stop_candidates}
-    await control_plane.say(
-        payload.TaskStopVerificationAck(message_id=stops.message_id, stop_tasks=stops.stop_candidates)
-    )
+    await control_plane.say(acs.TaskStopVerificationAck(message_id=stops.message_id, stop_tasks=stops.stop_candidates))
     await anyio.sleep(200)
     assert not there.engine.containers
     assert not there.engine.sandboxes
 
 
-async def asked_about(control_plane: ControlPlane) -> payload.TaskStopVerificationMessage:
+async def asked_about(control_plane: ControlPlane) -> acs.TaskStopVerificationMessage:
     """Wait for the agent's question about the latest manifest."""
 
-    def asked() -> list[payload.TaskStopVerificationMessage]:
-        questions = [one for one in control_plane.heard if isinstance(one, payload.TaskStopVerificationMessage)]
+    def asked() -> list[acs.TaskStopVerificationMessage]:
+        questions = [one for one in control_plane.heard if isinstance(one, acs.TaskStopVerificationMessage)]
         return [one for one in questions if one.message_id == f"manifest-{control_plane.timeline}"]
 
     await control_plane.until(asked)
@@ -193,8 +193,8 @@ def test_no_frame_ends_the_agent_or_what_runs(tmp_path: Path, seed: int, reached
         assert re.fullmatch(r"[0-9a-zA-Z_-]*", name)
 
 
-def docker(**texts: str) -> payload.DockerConfig:
-    return payload.DockerConfig(**({"version": "1.41", "config": "{}", "host_config": "{}"} | texts))
+def docker(**texts: str) -> DockerConfig:
+    return DockerConfig(**({"version": "1.41", "config": "{}", "host_config": "{}"} | texts))
 
 
 DIGITS, DEEP = "9" * 4000, "[" * 100_000 + "]" * 100_000
@@ -227,7 +227,7 @@ def test_a_container_that_nobody_can_mean_never_comes_to_be(
             container = there.engine.containers[await run_the_innocent(there)]
             task = a_payload_task(a_payload_container(**{"name": "app", **members}), number=2)
             await there.control_plane.say(
-                payload.PayloadMessage(
+                acs.PayloadMessage(
                     message_id="absurd", cluster_arn=CLUSTER, container_instance_arn=INSTANCE, tasks=(task,)
                 )
             )
@@ -249,11 +249,11 @@ def test_what_cannot_name_a_task_names_nothing_on_this_host(tmp_path: Path, arn:
         async with there.agent():
             await run_the_innocent(there)
             stranger = msgspec.structs.replace(a_payload_task(number=2), arn=arn)
-            message = payload.PayloadMessage(
+            message = acs.PayloadMessage(
                 message_id="bad", cluster_arn=CLUSTER, container_instance_arn=INSTANCE, tasks=(stranger,)
             )
             await there.control_plane.say(message)
-            await there.control_plane.until(lambda: isinstance(there.control_plane.heard[-1], payload.NackRequest))
+            await there.control_plane.until(lambda: isinstance(there.control_plane.heard[-1], acs.NackRequest))
             assert len(there.engine.containers) == 1
             await everything_ends_well(there)
 
@@ -265,8 +265,8 @@ def test_a_stop_that_was_not_asked_about_stops_nothing(tmp_path: Path) -> None:
         control_plane = there.control_plane
 
         async def confirm(message_id: str, number: int) -> None:
-            stops = (payload.StopCandidate(task_arn=task_arn(number)),)
-            await control_plane.say(payload.TaskStopVerificationAck(message_id=message_id, stop_tasks=stops))
+            stops = (acs.StopCandidate(task_arn=task_arn(number)),)
+            await control_plane.say(acs.TaskStopVerificationAck(message_id=message_id, stop_tasks=stops))
             await anyio.sleep(10)
 
         async with there.agent():

@@ -17,10 +17,11 @@ from wherry.agent.link.pair import MemoryChannel, memory_pair
 from wherry.api.acs import assignments
 from wherry.api.acs.session import Session
 from wherry.api.tcs import session as tcs
-from wherry.model import payload
 from wherry.model.instance import ContainerInstance, InstanceStatus
 from wherry.model.network import NetworkInterface
-from wherry.model.payload import Message
+from wherry.model.protocol import acs
+from wherry.model.protocol.frames import Message, decode, encode
+from wherry.model.protocol.tcs import PublishHealthRequest, TelemetryMetadata
 from wherry.model.task import Attachment, AttachmentStatus, DesiredStatus, StopCode, Task, TaskStatus, want_stopped
 from wherry.store import Store
 
@@ -68,12 +69,12 @@ class Agent:
         """Return the next message of a kind; others are passed over."""
         with anyio.fail_after(1000):
             while True:
-                message = payload.decode(await self.channel.receive())
+                message = decode(await self.channel.receive())
                 if isinstance(message, kind):
                     return message
 
     async def say(self, message: Message) -> None:
-        await self.channel.send(payload.encode(message))
+        await self.channel.send(encode(message))
 
 
 @asynccontextmanager
@@ -116,7 +117,7 @@ def on_it(number: int = 1, **changes: Any) -> tuple[Task, NetworkInterface]:
 async def test_an_instance_is_connected_for_as_long_as_its_connection_lasts(aws: Aws) -> None:
     aws.now += 5
     async with connected(aws) as agent:
-        await agent.next(payload.TaskManifestMessage)
+        await agent.next(acs.TaskManifestMessage)
         there = await instance(aws)
         assert (there.agent_connected, there.agent_disconnected_at) == (True, None)
         aws.now += 5
@@ -126,29 +127,29 @@ async def test_an_instance_is_connected_for_as_long_as_its_connection_lasts(aws:
 
 async def test_a_newer_connection_ends_the_older_one_and_the_instance_stays_connected(aws: Aws) -> None:
     async with connected(aws) as old:
-        await old.next(payload.TaskManifestMessage)
+        await old.next(acs.TaskManifestMessage)
         async with connected(aws) as new:  # at the very same time: no clock can tell the two apart
-            first = await new.next(payload.TaskManifestMessage)
+            first = await new.next(acs.TaskManifestMessage)
             with anyio.fail_after(1):
                 await old.over.wait()
             assert (await instance(aws)).agent_connected
             await put(aws, *on_it())
-            assert [t.arn for t in (await new.next(payload.PayloadMessage)).tasks] == [a_task().task_arn]
+            assert [t.arn for t in (await new.next(acs.PayloadMessage)).tasks] == [a_task().task_arn]
             assert first.timeline == (await instance(aws)).manifest_sequence
 
 
 async def test_manifests_go_on_counting_after_an_old_database_was_restored(aws: Aws) -> None:
     async with connected(aws) as agent:
-        before = (await agent.next(payload.TaskManifestMessage)).timeline
+        before = (await agent.next(acs.TaskManifestMessage)).timeline
     await put(aws, replace(await instance(aws), manifest_sequence=0))
     aws.now += 3600
     async with connected(aws) as agent:
-        assert (await agent.next(payload.TaskManifestMessage)).timeline > before
+        assert (await agent.next(acs.TaskManifestMessage)).timeline > before
 
 
 async def test_a_control_plane_that_starts_beside_this_one_does_not_take_the_agent_away(aws: Aws) -> None:
     async with connected(aws) as agent:
-        await agent.next(payload.TaskManifestMessage)
+        await agent.next(acs.TaskManifestMessage)
         await aws.store.write(assignments.forget_connections, aws.now)
         await anyio.sleep(1)
         there = await instance(aws)
@@ -177,16 +178,16 @@ async def test_an_agent_that_answers_no_heartbeats_is_hung_up_on_even_if_it_read
 async def test_an_instance_that_was_given_up_ends_its_connections(aws: Aws) -> None:
     theirs, ours = memory_pair()
     async with connected(aws) as agent, anyio.create_task_group() as group:
-        await agent.next(payload.TaskManifestMessage)
+        await agent.next(acs.TaskManifestMessage)
         group.start_soon(tcs.serve, aws.ctx, theirs, INSTANCE)
         await put(aws, replace(await instance(aws), status=InstanceStatus.INACTIVE))
         with anyio.fail_after(1):
             await agent.over.wait()
-        metadata = payload.TelemetryMetadata(
+        metadata = TelemetryMetadata(
             cluster="default", container_instance=INSTANCE, message_id="m", idle=False, fin=True
         )
-        health = payload.PublishHealthRequest(metadata=metadata, tasks=(), timestamp=NOW)
-        await ours.send(payload.encode(health))
+        health = PublishHealthRequest(metadata=metadata, tasks=(), timestamp=NOW)
+        await ours.send(encode(health))
         with pytest.raises(anyio.EndOfStream):
             await ours.receive()
         await ours.aclose()
@@ -199,9 +200,9 @@ async def test_a_task_that_its_agent_cannot_take_is_over_and_gives_its_address_b
     task, interface = on_it()
     await put(aws, task, interface)
     async with connected(aws) as agent:
-        message = await agent.next(payload.PayloadMessage)
+        message = await agent.next(acs.PayloadMessage)
         await agent.say(
-            payload.NackRequest(
+            acs.NackRequest(
                 message_id=message.message_id, reason="too new for me", cluster="c", container_instance=INSTANCE
             )
         )
@@ -220,10 +221,10 @@ async def test_a_stop_is_sent_until_acknowledged_and_then_the_task_is_stopping(a
     task, interface = on_it(last_status=TaskStatus.RUNNING, started_at=NOW)
     await put(aws, want_stopped(task, code=StopCode.USER_INITIATED, reason="", now=NOW), interface)
     async with connected(aws) as agent:
-        first = await agent.next(payload.PayloadMessage)
-        again = await agent.next(payload.PayloadMessage)
+        first = await agent.next(acs.PayloadMessage)
+        again = await agent.next(acs.PayloadMessage)
         assert first.tasks == again.tasks
         assert again.tasks[0].desired_status == DesiredStatus.STOPPED
-        await agent.say(payload.AckRequest(message_id=again.message_id, cluster="c", container_instance=INSTANCE))
+        await agent.say(acs.AckRequest(message_id=again.message_id, cluster="c", container_instance=INSTANCE))
         await anyio.sleep(1)
     assert (await stored(aws)).last_status is TaskStatus.STOPPING

@@ -26,10 +26,20 @@ from wherry.api import table
 from wherry.api.acs.session import Session
 from wherry.api.channel import Channel
 from wherry.api.tcs import session as tcs
-from wherry.model import payload
 from wherry.model.errors import InvalidParameterException
 from wherry.model.instance import ContainerInstance
-from wherry.model.payload import Message
+from wherry.model.protocol import acs
+from wherry.model.protocol.frames import Message, decode, encode
+from wherry.model.protocol.tcs import (
+    ContainerHealth,
+    ContainerMetric,
+    PublishHealthRequest,
+    PublishMetricsRequest,
+    StatsSet,
+    TaskHealth,
+    TaskMetric,
+    TelemetryMetadata,
+)
 from wherry.model.task import HealthStatus, Task, TaskStatus
 from wherry.store import Store
 from wherry.wire.gateway import Gateway
@@ -66,32 +76,28 @@ def acs_frames(random: Random) -> list[dict[str, Any]]:
     """Give one proper frame of every kind that an agent may send, about its own task and the other one's."""
     arn = a_task(number=random.choice((OWN, FOREIGN))).task_arn
     messages = (
-        payload.AckRequest(message_id="m"),
-        payload.NackRequest(message_id="m", reason="no"),
-        payload.HeartbeatAckRequest(message_id="m"),
-        payload.TaskStopVerificationMessage(
-            message_id="m", stop_candidates=(payload.StopCandidate(task_arn=arn),) * random.choice((1, 5000))
+        acs.AckRequest(message_id="m"),
+        acs.NackRequest(message_id="m", reason="no"),
+        acs.HeartbeatAckRequest(message_id="m"),
+        acs.TaskStopVerificationMessage(
+            message_id="m", stop_candidates=(acs.StopCandidate(task_arn=arn),) * random.choice((1, 5000))
         ),
-        payload.CloseMessage(),
+        acs.CloseMessage(),
     )
-    return [msgspec.to_builtins(payload.encode(message)) for message in messages]
+    return [msgspec.to_builtins(encode(message)) for message in messages]
 
 
 def tcs_frames(random: Random) -> list[dict[str, Any]]:
     arn = a_task(number=random.choice((OWN, FOREIGN))).task_arn
-    metadata = payload.TelemetryMetadata(container_instance=OTHER)
-    health = payload.ContainerHealth(container_name="app", health_status="HEALTHY", status_since=1e300)
-    stats = payload.StatsSet(min=0, max=1, sample_count=1, sum=1)
-    metric = payload.ContainerMetric(container_name="app", cpu_stats_set=stats)
+    metadata = TelemetryMetadata(container_instance=OTHER)
+    health = ContainerHealth(container_name="app", health_status="HEALTHY", status_since=1e300)
+    stats = StatsSet(min=0, max=1, sample_count=1, sum=1)
+    metric = ContainerMetric(container_name="app", cpu_stats_set=stats)
     messages = (
-        payload.PublishHealthRequest(
-            metadata=metadata, tasks=(payload.TaskHealth(task_arn=arn, containers=(health,)),)
-        ),
-        payload.PublishMetricsRequest(
-            metadata=metadata, task_metrics=(payload.TaskMetric(task_arn=arn, container_metrics=(metric,)),)
-        ),
+        PublishHealthRequest(metadata=metadata, tasks=(TaskHealth(task_arn=arn, containers=(health,)),)),
+        PublishMetricsRequest(metadata=metadata, task_metrics=(TaskMetric(task_arn=arn, container_metrics=(metric,)),)),
     )
-    return [msgspec.to_builtins(payload.encode(message)) for message in messages]
+    return [msgspec.to_builtins(encode(message)) for message in messages]
 
 
 async def send(channel: Channel, frame: Any) -> None:
@@ -115,7 +121,7 @@ async def test_no_frame_on_acs_ends_more_than_its_conversation(aws: Aws, seed: i
     assert await stored(aws, FOREIGN) == foreign
     assert (await stored(aws, OWN)).last_status is TaskStatus.RUNNING
     async with connected(aws) as agent:
-        manifest = await agent.next(payload.TaskManifestMessage)
+        manifest = await agent.next(acs.TaskManifestMessage)
         assert [task.task_arn for task in manifest.tasks] == [a_task(number=OWN).task_arn]
 
 
@@ -127,11 +133,11 @@ class ProperAgent:
 
     async def serve(self, channel: MemoryChannel) -> None:
         while True:
-            message = payload.decode(await channel.receive())
+            message = decode(await channel.receive())
             self.heard.append(message)
-            heartbeat = isinstance(message, payload.HeartbeatMessage)
-            answer = payload.HeartbeatAckRequest if heartbeat else payload.AckRequest
-            await channel.send(payload.encode(answer(message_id=message.message_id)))
+            heartbeat = isinstance(message, acs.HeartbeatMessage)
+            answer = acs.HeartbeatAckRequest if heartbeat else acs.AckRequest
+            await channel.send(encode(answer(message_id=message.message_id)))
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [message for message in self.heard if isinstance(message, kind)]
@@ -153,8 +159,8 @@ async def a_proper_agent_beside(aws: Aws) -> AsyncIterator[ProperAgent]:
 def answers_to(messages: list[Message], random: Random) -> Message:
     """Answer a message that somebody else was sent, or nobody."""
     message_id = random.choice([message.message_id for message in messages] or ["never sent"])
-    answer = random.choice((payload.AckRequest, payload.HeartbeatAckRequest, payload.NackRequest))
-    return answer(message_id=message_id, **({"reason": "no"} if answer is payload.NackRequest else {}))
+    answer = random.choice((acs.AckRequest, acs.HeartbeatAckRequest, acs.NackRequest))
+    return answer(message_id=message_id, **({"reason": "no"} if answer is acs.NackRequest else {}))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -166,28 +172,28 @@ async def test_an_agent_works_on_undisturbed_beside_one_that_raves(aws: Aws, see
         for _ in range(20):
             async with connected(aws) as agent:
                 for _ in range(20):
-                    await send(agent.channel, payload.encode(answers_to(proper.heard, random)))
+                    await send(agent.channel, encode(answers_to(proper.heard, random)))
                     await send(agent.channel, mangled(random.choice(acs_frames(random)), random))
                 await anyio.sleep(20)
         assert await stored(aws, FOREIGN) == foreign
         await put(aws, *on_it(3, container_instance_arn=OTHER))
         await anyio.sleep(1)
-        given = [[task.arn for task in message.tasks] for message in proper.of(payload.PayloadMessage)]
+        given = [[task.arn for task in message.tasks] for message in proper.of(acs.PayloadMessage)]
         assert given == [[foreign.task_arn], [a_task(number=3).task_arn]]
         expected = (anyio.current_time() - began) / aws.ctx.settings.timing.heartbeat
-        assert len(proper.of(payload.HeartbeatMessage)) >= int(expected) > 5
+        assert len(proper.of(acs.HeartbeatMessage)) >= int(expected) > 5
         assert (await aws.store.read(lambda tx: tx.get(ContainerInstance, OTHER))).agent_connected
 
 
 async def test_a_hundred_thousand_questions_are_answered_and_nothing_is_written(aws: Aws) -> None:
     before = await aws.store.read(fingerprint)
     numbers = (OWN, FOREIGN, *range(1000, 101_000))
-    candidates = tuple(payload.StopCandidate(task_arn=a_task_arn(number)) for number in numbers)
+    candidates = tuple(acs.StopCandidate(task_arn=a_task_arn(number)) for number in numbers)
     async with connected(aws) as agent:
-        await agent.next(payload.TaskManifestMessage)
+        await agent.next(acs.TaskManifestMessage)
         during = await aws.store.read(fingerprint)
-        await agent.say(payload.TaskStopVerificationMessage(message_id="m", stop_candidates=candidates))
-        stops = (await agent.next(payload.TaskStopVerificationAck)).stop_tasks
+        await agent.say(acs.TaskStopVerificationMessage(message_id="m", stop_candidates=candidates))
+        stops = (await agent.next(acs.TaskStopVerificationAck)).stop_tasks
         assert await aws.store.read(fingerprint) == during != before
     assert stops == candidates[1:], "its own task must run on; any other has no business there"
 
@@ -199,13 +205,13 @@ def a_task_arn(number: int) -> str:
 async def test_an_arn_that_no_database_can_look_up_ends_the_conversation(aws: Aws) -> None:
     """PostgreSQL takes no NUL."""
     async with connected(aws) as agent:
-        question = payload.StopCandidate(task_arn="a\0b")
-        await agent.say(payload.TaskStopVerificationMessage(message_id="m", stop_candidates=(question,)))
+        question = acs.StopCandidate(task_arn="a\0b")
+        await agent.say(acs.TaskStopVerificationMessage(message_id="m", stop_candidates=(question,)))
         with anyio.fail_after(1):
             await agent.over.wait()
     theirs, ours = memory_pair()
-    health = payload.TaskHealth(task_arn="a\0b", containers=())
-    await ours.send(payload.encode(payload.PublishHealthRequest(metadata=payload.TelemetryMetadata(), tasks=(health,))))
+    health = TaskHealth(task_arn="a\0b", containers=())
+    await ours.send(encode(PublishHealthRequest(metadata=TelemetryMetadata(), tasks=(health,))))
     with anyio.fail_after(1):
         await tcs.serve(aws.ctx, theirs, INSTANCE)
     await ours.aclose()

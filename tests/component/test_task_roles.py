@@ -16,7 +16,7 @@ from wherry.api.ecs import roles
 from wherry.api.sts import sessions
 from wherry.model.errors import ClientException
 from wherry.model.network import Subnet
-from wherry.model.payload import PayloadTask
+from wherry.model.protocol.task import PayloadTask
 from wherry.model.task import Task
 from wherry.store import Store
 

@@ -31,7 +31,7 @@ from wherry.api.acs.payload import Terms, payload_task
 from wherry.api.ecs import overrides
 from wherry.model.birth import new_task
 from wherry.model.network import NetworkInterface, Subnet
-from wherry.model.payload import PayloadTask
+from wherry.model.protocol.task import PayloadTask
 from wherry.model.taskdef_draft import draft
 from wherry.model.taskdef_rules import check
 

@@ -39,18 +39,16 @@ from wherry.agent.spec import (
 )
 from wherry.model import secret_reference
 from wherry.model.host_rules import NOTHING, HostRules
-from wherry.model.payload import (
-    Long,
+from wherry.model.protocol.container import (
     PayloadContainer,
-    PayloadEni,
     PayloadEnvironmentFile,
     PayloadFirelens,
     PayloadRestartPolicy,
     PayloadSecret,
-    PayloadTask,
     RegistryAuthentication,
-    RoleCredentials,
 )
+from wherry.model.protocol.members import Long
+from wherry.model.protocol.task import PayloadEni, PayloadTask, RoleCredentials
 from wherry.model.task import DesiredStatus
 
 _MIB = 1024 * 1024

@@ -17,7 +17,7 @@ import structlog
 
 from wherry.agent.link.base import AccessKey
 from wherry.agent.spec import Struct
-from wherry.model.payload import PayloadTask, RoleCredentials
+from wherry.model.protocol.task import PayloadTask, RoleCredentials
 
 log = structlog.get_logger()
 

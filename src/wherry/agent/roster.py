@@ -23,7 +23,8 @@ from wherry.agent.runner import Runner, Surroundings
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.together import together
 from wherry.model.host_rules import NOTHING, HostRules
-from wherry.model.payload import ManifestTask, PayloadTask, RoleCredentials
+from wherry.model.protocol.acs import ManifestTask
+from wherry.model.protocol.task import PayloadTask, RoleCredentials
 from wherry.model.task import DesiredStatus
 
 log = structlog.get_logger()

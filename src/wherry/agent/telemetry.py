@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from wherry.agent.progress import Phase, View
 from wherry.agent.runtime.base import Usage
 from wherry.agent.spec import Struct
-from wherry.model.payload import (
+from wherry.model.protocol.tcs import (
     ContainerHealth,
     ContainerMetric,
     NetworkStatsSet,

@@ -18,8 +18,9 @@ from wherry.agent.spec import (
     VolumesFrom,
     VolumeSource,
 )
-from wherry.model.payload import PayloadContainer, PayloadTask
-from wherry.model.payload_volume import PayloadDockerVolume, PayloadEfsVolume, PayloadVolume
+from wherry.model.protocol.container import PayloadContainer
+from wherry.model.protocol.task import PayloadTask
+from wherry.model.protocol.volume import PayloadDockerVolume, PayloadEfsVolume, PayloadVolume
 
 
 def furnished(spec: TaskSpec, task: PayloadTask) -> TaskSpec:

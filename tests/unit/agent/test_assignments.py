@@ -29,22 +29,20 @@ from wherry.agent.spec import (
     VolumesFrom,
 )
 from wherry.model.host_rules import HostRules
-from wherry.model.payload import (
+from wherry.model.protocol.container import (
     AsmAuthData,
     DockerConfig,
-    Ipv4Assignment,
     PayloadContainer,
     PayloadDependency,
-    PayloadEni,
     PayloadEnvironmentFile,
     PayloadFirelens,
     PayloadPort,
     PayloadRestartPolicy,
     PayloadSecret,
-    PayloadTask,
     RegistryAuthentication,
 )
-from wherry.model.payload_volume import (
+from wherry.model.protocol.task import Ipv4Assignment, PayloadEni, PayloadTask
+from wherry.model.protocol.volume import (
     PayloadDockerVolume,
     PayloadEfsAuthorization,
     PayloadEfsVolume,

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
-from wherry.model.payload import PayloadTask, RoleCredentials
+from wherry.model.protocol.task import PayloadTask, RoleCredentials
 
 ARN = "arn:aws:ecs:us-east-1:000000000000:task/default/"
 FIRST, SECOND = ARN + "1" * 32, ARN + "2" * 32

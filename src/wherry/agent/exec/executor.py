@@ -15,7 +15,7 @@ from wherry.agent.runner import Surroundings
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.model.datachannel import OpenDataChannelInput, to_json
 from wherry.model.ids import uuid
-from wherry.model.payload import ExecuteCommandMessage
+from wherry.model.protocol.acs import ExecuteCommandMessage
 
 log = structlog.get_logger()
 

@@ -32,7 +32,7 @@ from wherry.model.datachannel import (
     SizeData,
 )
 from wherry.model.ids import Entropy, uuid
-from wherry.model.payload import ExecuteCommandMessage
+from wherry.model.protocol.acs import ExecuteCommandMessage
 
 log = structlog.get_logger()
 

@@ -18,9 +18,10 @@ from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import Channel
 from wherry.agent.link.session import Conversation
 from wherry.agent.roster import Roster
-from wherry.model import payload
 from wherry.model.ids import Entropy
-from wherry.model.payload import Message
+from wherry.model.protocol import acs
+from wherry.model.protocol.frames import Message, ProtocolError, decode, encode
+from wherry.model.protocol.task import RoleCredentials
 
 log = structlog.get_logger()
 
@@ -75,31 +76,31 @@ class AcsSession:
     async def _take(self, frame: dict[str, Any]) -> bool:
         """Take one frame; False ends the conversation."""
         try:
-            message = payload.decode(frame)
-        except payload.ProtocolError as error:
+            message = decode(frame)
+        except ProtocolError as error:
             await self._refuse(frame, str(error))
             return True
         match message:
-            case payload.PayloadMessage():
+            case acs.PayloadMessage():
                 await self._on_payload(message)
-            case payload.IAMRoleCredentialsMessage():
+            case acs.IAMRoleCredentialsMessage():
                 await self._on_credentials(message)
-            case payload.HeartbeatMessage():
-                await self._send(payload.HeartbeatAckRequest(message_id=message.message_id))
-            case payload.TaskManifestMessage():
+            case acs.HeartbeatMessage():
+                await self._send(acs.HeartbeatAckRequest(message_id=message.message_id))
+            case acs.TaskManifestMessage():
                 await self._on_manifest(message)
-            case payload.TaskStopVerificationAck():
+            case acs.TaskStopVerificationAck():
                 self._on_verified(message)
-            case payload.ExecuteCommandMessage():
+            case acs.ExecuteCommandMessage():
                 self._executor.begin(message)
-            case payload.CloseMessage():
+            case acs.CloseMessage():
                 log.info("control_plane_closes", reason=message.message)
                 return False
             case _:
                 log.info("message_ignored", type=frame.get("type"))
         return True
 
-    async def _on_payload(self, message: payload.PayloadMessage) -> None:
+    async def _on_payload(self, message: acs.PayloadMessage) -> None:
         if message.container_instance_arn != self._instance_arn:
             await self._nack(message.message_id, f"this is {self._instance_arn}")
             return
@@ -113,7 +114,7 @@ class AcsSession:
                 if credentials is not None:
                     await self._ack_credentials(message.message_id, credentials)
 
-    async def _on_credentials(self, message: payload.IAMRoleCredentialsMessage) -> None:
+    async def _on_credentials(self, message: acs.IAMRoleCredentialsMessage) -> None:
         if message.role_type not in set(RoleType):
             await self._nack(message.message_id, f"roleType {message.role_type!r} is not known")
         elif not self._roster.refresh(message.task_arn, RoleType(message.role_type), message.role_credentials):
@@ -121,7 +122,7 @@ class AcsSession:
         else:
             await self._ack_credentials(message.message_id, message.role_credentials)
 
-    async def _on_manifest(self, message: payload.TaskManifestMessage) -> None:
+    async def _on_manifest(self, message: acs.TaskManifestMessage) -> None:
         """Compare with what runs here; what is too much is asked about before it is stopped."""
         if message.container_instance_arn != self._instance_arn or message.timeline <= self._journal.timeline:
             log.info("manifest_is_old", timeline=message.timeline)
@@ -130,16 +131,14 @@ class AcsSession:
         await self._ack(message.message_id)
         self._roster.clear_leftovers(message.tasks)
         candidates = tuple(
-            payload.StopCandidate(task_arn=stray.arn, task_cluster_arn=stray.spec.cluster)
+            acs.StopCandidate(task_arn=stray.arn, task_cluster_arn=stray.spec.cluster)
             for stray in self._roster.strays(message.tasks)
         )
         if candidates:
             self._asked = message.message_id, frozenset(candidate.task_arn for candidate in candidates)
-            await self._send(
-                payload.TaskStopVerificationMessage(message_id=message.message_id, stop_candidates=candidates)
-            )
+            await self._send(acs.TaskStopVerificationMessage(message_id=message.message_id, stop_candidates=candidates))
 
-    def _on_verified(self, message: payload.TaskStopVerificationAck) -> None:
+    def _on_verified(self, message: acs.TaskStopVerificationAck) -> None:
         """Stop what was asked about and nothing else; an answer counts once."""
         if self._asked is not None and message.message_id == self._asked[0]:
             candidates, self._asked = self._asked[1], None
@@ -155,12 +154,12 @@ class AcsSession:
 
     async def _ack(self, message_id: str) -> None:
         await self._send(
-            payload.AckRequest(message_id=message_id, cluster=self._cluster, container_instance=self._instance_arn)
+            acs.AckRequest(message_id=message_id, cluster=self._cluster, container_instance=self._instance_arn)
         )
 
-    async def _ack_credentials(self, message_id: str, credentials: payload.RoleCredentials) -> None:
+    async def _ack_credentials(self, message_id: str, credentials: RoleCredentials) -> None:
         await self._send(
-            payload.IAMRoleCredentialsAckRequest(
+            acs.IAMRoleCredentialsAckRequest(
                 message_id=message_id,
                 credentials_id=credentials.credentials_id,
                 expiration=credentials.expiration,
@@ -169,10 +168,10 @@ class AcsSession:
 
     async def _nack(self, message_id: str, reason: str) -> None:
         await self._send(
-            payload.NackRequest(
+            acs.NackRequest(
                 message_id=message_id, reason=reason, cluster=self._cluster, container_instance=self._instance_arn
             )
         )
 
     async def _send(self, message: Message) -> None:
-        await self._channel.send(payload.encode(message))
+        await self._channel.send(encode(message))

@@ -10,7 +10,7 @@ import structlog
 from wherry.agent.backoff import Backoff
 from wherry.agent.link.base import Channel, RefusedError, UnreachableError
 from wherry.model.ids import Entropy
-from wherry.model.payload import ProtocolError
+from wherry.model.protocol.frames import ProtocolError
 
 log = structlog.get_logger()
 

@@ -13,9 +13,9 @@ from wherry.agent.link.session import Conversation
 from wherry.agent.roster import Roster
 from wherry.agent.runtime.base import Runtime, RuntimeFault, RuntimeUnavailableError
 from wherry.agent.telemetry import Sample
-from wherry.model import payload
 from wherry.model.ids import Entropy, uuid
-from wherry.model.payload import Message, TelemetryMetadata
+from wherry.model.protocol import tcs
+from wherry.model.protocol.frames import Message, encode
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ class TcsSession:
                 batch = tuple(tasks[start : start + telemetry.TASKS_PER_MESSAGE])
                 last = start + telemetry.TASKS_PER_MESSAGE >= len(tasks)
                 metadata = self._metadata(idle=False, fin=last)
-                await self._send(payload.PublishHealthRequest(metadata=metadata, tasks=batch, timestamp=self._clock()))
+                await self._send(tcs.PublishHealthRequest(metadata=metadata, tasks=batch, timestamp=self._clock()))
             with anyio.move_on_after(self._every):
                 await changed.wait()
 
@@ -78,7 +78,7 @@ class TcsSession:
                 batch = tuple(tasks[start : start + telemetry.TASKS_PER_MESSAGE])
                 metadata = self._metadata(idle=not tasks, fin=start + telemetry.TASKS_PER_MESSAGE >= len(tasks))
                 await self._send(
-                    payload.PublishMetricsRequest(metadata=metadata, task_metrics=batch, timestamp=self._clock())
+                    tcs.PublishMetricsRequest(metadata=metadata, task_metrics=batch, timestamp=self._clock())
                 )
             await anyio.sleep(self._every)
 
@@ -94,8 +94,8 @@ class TcsSession:
                 samples[runtime_id] = Sample(usage=usage, at=anyio.current_time())
         return samples
 
-    def _metadata(self, *, idle: bool, fin: bool) -> TelemetryMetadata:
-        return TelemetryMetadata(
+    def _metadata(self, *, idle: bool, fin: bool) -> tcs.TelemetryMetadata:
+        return tcs.TelemetryMetadata(
             cluster=self._cluster,
             container_instance=self._instance_arn,
             message_id=uuid(self._entropy),
@@ -104,4 +104,4 @@ class TcsSession:
         )
 
     async def _send(self, message: Message) -> None:
-        await self._channel.send(payload.encode(message))
+        await self._channel.send(encode(message))

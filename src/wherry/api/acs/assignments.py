@@ -14,12 +14,13 @@ from wherry.api.acs.credentials import Assumed, assumed
 from wherry.api.acs.payload import Terms, payload_task
 from wherry.api.ecs import settings
 from wherry.api.ecs.roles import Custom
-from wherry.model import payload, reports
+from wherry.model import reports
 from wherry.model import task as tasks
 from wherry.model.errors import ClientException
 from wherry.model.instance import ContainerInstance, InstanceStatus
 from wherry.model.network import NetworkInterface, Subnet
-from wherry.model.payload import PayloadTask
+from wherry.model.protocol import acs
+from wherry.model.protocol.task import PayloadTask
 from wherry.model.task import DesiredStatus, Task, TaskStatus
 from wherry.model.taskdef import TaskDefinition
 from wherry.store import Tx, placing
@@ -155,8 +156,8 @@ def refused(tx: Tx, instance_arn: str, task_arns: Collection[str], why: str, now
 
 
 def confirmed_stops(
-    tx: Tx, instance_arn: str, candidates: tuple[payload.StopCandidate, ...]
-) -> tuple[payload.StopCandidate, ...]:
+    tx: Tx, instance_arn: str, candidates: tuple[acs.StopCandidate, ...]
+) -> tuple[acs.StopCandidate, ...]:
     """Of the tasks that the agent has and the manifest lacked, pick those that really have no business there."""
 
     def is_stray(arn: str) -> bool:

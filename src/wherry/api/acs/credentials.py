@@ -14,7 +14,7 @@ from wherry.api.ecs.roles import Custom
 from wherry.api.iam import roles as iam
 from wherry.api.sts import sessions
 from wherry.model.iam.identity import Role
-from wherry.model.payload import PayloadTask, RoleCredentials
+from wherry.model.protocol.task import PayloadTask, RoleCredentials
 from wherry.model.task import Task
 from wherry.model.taskdef import TaskDefinition
 from wherry.store import Tx

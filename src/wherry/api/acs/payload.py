@@ -14,19 +14,17 @@ from wherry.model import secret_reference
 from wherry.model.base import Value
 from wherry.model.ecr.names import RegistryNames
 from wherry.model.network import NetworkInterface, Subnet
-from wherry.model.payload import (
+from wherry.model.protocol.container import (
     DockerConfig,
-    Ipv4Assignment,
     PayloadContainer,
     PayloadDependency,
-    PayloadEni,
     PayloadEnvironmentFile,
     PayloadFirelens,
     PayloadPort,
     PayloadRestartPolicy,
     PayloadSecret,
-    PayloadTask,
 )
+from wherry.model.protocol.task import Ipv4Assignment, PayloadEni, PayloadTask
 from wherry.model.secret_reference import SecretReference
 from wherry.model.task import Container, ContainerOverride, Task
 from wherry.model.taskdef import (

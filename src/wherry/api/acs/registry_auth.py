@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from wherry.model import arn
 from wherry.model.arn import Scope
 from wherry.model.ecr.names import RegistryNames
-from wherry.model.payload import AsmAuthData, EcrAuthData, RegistryAuthentication
+from wherry.model.protocol.container import AsmAuthData, EcrAuthData, RegistryAuthentication
 from wherry.model.taskdef import ContainerDefinition, TaskDefinition
 from wherry.settings import TASKS_ADDRESS, Settings
 

@@ -24,10 +24,11 @@ from wherry.api.acs.registry_auth import registry_names
 from wherry.api.channel import Channel
 from wherry.api.context import Context
 from wherry.api.ecs import roles
-from wherry.model import payload
 from wherry.model.ids import uuid
 from wherry.model.instance import ContainerInstance
-from wherry.model.payload import Message, PayloadTask
+from wherry.model.protocol import acs
+from wherry.model.protocol.frames import Message, ProtocolError, decode, encode
+from wherry.model.protocol.task import PayloadTask
 from wherry.model.task import DesiredStatus
 
 log = structlog.get_logger()
@@ -108,14 +109,14 @@ class Session:
             self._dirty.set()
 
     async def _send(self, message: Message) -> None:
-        await self._channel.send(payload.encode(message))
+        await self._channel.send(encode(message))
 
     async def _send_manifest(self, instance: ContainerInstance) -> None:
         ctx = self._ctx
         current = await ctx.store.read(rows.assignments, self._instance_arn)
-        listed = tuple(payload.ManifestTask(task_arn=a.task_arn, desired_status=a.desired_status) for a in current)
+        listed = tuple(acs.ManifestTask(task_arn=a.task_arn, desired_status=a.desired_status) for a in current)
         await self._send(
-            payload.TaskManifestMessage(
+            acs.TaskManifestMessage(
                 message_id=uuid(ctx.entropy),
                 cluster_arn=instance.cluster_arn,
                 container_instance_arn=self._instance_arn,
@@ -189,7 +190,7 @@ class Session:
                     await ctx.store.write(rows.refused, self._instance_arn, [task.arn], why, ctx.clock())
             if not translated:
                 continue
-            message = payload.PayloadMessage(
+            message = acs.PayloadMessage(
                 message_id=uuid(ctx.entropy),
                 cluster_arn=translated[0].task_cluster_arn,
                 container_instance_arn=self._instance_arn,
@@ -203,7 +204,7 @@ class Session:
 
     async def _heartbeats(self) -> None:
         while True:
-            await self._send(payload.HeartbeatMessage(message_id=uuid(self._ctx.entropy), healthy=True))
+            await self._send(acs.HeartbeatMessage(message_id=uuid(self._ctx.entropy), healthy=True))
             await anyio.sleep(self._ctx.settings.timing.heartbeat)
 
     async def _refresh_credentials(self) -> None:
@@ -215,7 +216,7 @@ class Session:
             for task_arn, own in running:
                 for fresh in credentials.minted(ctx, task_arn, own):
                     await self._send(
-                        payload.IAMRoleCredentialsMessage(
+                        acs.IAMRoleCredentialsMessage(
                             message_id=uuid(ctx.entropy),
                             task_arn=task_arn,
                             role_type=fresh.role_type,
@@ -242,8 +243,8 @@ class Session:
         while True:
             frame = await self._channel.receive()
             try:
-                message = payload.decode(frame)
-            except payload.ProtocolError as error:
+                message = decode(frame)
+            except ProtocolError as error:
                 log.warning("agent_sent_nonsense", instance=self._instance_arn, error=str(error))
                 return
             if message is not None:
@@ -252,20 +253,20 @@ class Session:
     async def _handle(self, message: Message) -> None:
         ctx = self._ctx
         match message:
-            case payload.AckRequest():
+            case acs.AckRequest():
                 await self._on_ack(message.message_id)
-            case payload.NackRequest():
+            case acs.NackRequest():
                 if refused := self._answered(message.message_id):
                     arns = [a.task_arn for a in refused]
                     self._acknowledged |= {a.task_arn: a.desired_status for a in refused}
                     log.warning("agent_refused_tasks", instance=self._instance_arn, reason=message.reason, tasks=arns)
                     why = f"ResourceInitializationError: {message.reason}"
                     await ctx.store.write(rows.refused, self._instance_arn, arns, why, ctx.clock())
-            case payload.HeartbeatAckRequest():
+            case acs.HeartbeatAckRequest():
                 self._heartbeat_answered_at = anyio.current_time()
-            case payload.TaskStopVerificationMessage():
+            case acs.TaskStopVerificationMessage():
                 stops = await ctx.store.read(rows.confirmed_stops, self._instance_arn, message.stop_candidates)
-                await self._send(payload.TaskStopVerificationAck(message_id=message.message_id, stop_tasks=stops))
+                await self._send(acs.TaskStopVerificationAck(message_id=message.message_id, stop_tasks=stops))
             case _:
                 log.debug("agent_message_ignored", instance=self._instance_arn, type=type(message).__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.model.payload_volume import (
+from wherry.model.protocol.volume import (
     PayloadDockerVolume,
     PayloadEfsAuthorization,
     PayloadEfsVolume,

@@ -19,7 +19,7 @@ import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from wherry.model.ids import Entropy, uuid
-from wherry.model.payload import ExecuteCommandMessage
+from wherry.model.protocol.acs import ExecuteCommandMessage
 
 MOST = 20
 """Sessions that a container has at once (ECS quota)."""

@@ -11,8 +11,9 @@ import structlog
 from wherry.api.acs.assignments import InactiveInstanceException, check_active
 from wherry.api.channel import Channel
 from wherry.api.context import Context
-from wherry.model import payload, reports
-from wherry.model.payload import PublishHealthRequest
+from wherry.model import reports
+from wherry.model.protocol import tcs
+from wherry.model.protocol.frames import ProtocolError, decode, encode
 from wherry.model.task import HealthStatus, Task
 from wherry.store.store import Tx
 
@@ -23,27 +24,27 @@ async def serve(ctx: Context, channel: Channel, instance_arn: str) -> None:
     """Serve until the agent goes away or sends what is not of the protocol."""
     try:
         while True:
-            message = payload.decode(await channel.receive())
+            message = decode(await channel.receive())
             match message:
-                case payload.PublishHealthRequest():
+                case tcs.PublishHealthRequest():
                     await ctx.store.write(take_health, instance_arn, message, ctx.clock())
-                    await channel.send(payload.encode(payload.AckPublishHealth()))
-                case payload.PublishMetricsRequest():
-                    await channel.send(payload.encode(payload.AckPublishMetric()))
+                    await channel.send(encode(tcs.AckPublishHealth()))
+                case tcs.PublishMetricsRequest():
+                    await channel.send(encode(tcs.AckPublishMetric()))
                 case _:
                     log.debug("telemetry_message_ignored", instance=instance_arn, type=type(message).__name__)
     except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
         return  # The agent went away, which is what ends a session.
     except InactiveInstanceException:
         log.info("telemetry_of_inactive_instance", instance=instance_arn)
-    except payload.ProtocolError as error:
+    except ProtocolError as error:
         log.warning("agent_sent_nonsense", instance=instance_arn, error=str(error))
     finally:
         with anyio.CancelScope(shield=True):
             await channel.aclose()
 
 
-def take_health(tx: Tx, instance_arn: str, request: PublishHealthRequest, now: float) -> None:
+def take_health(tx: Tx, instance_arn: str, request: tcs.PublishHealthRequest, now: float) -> None:
     """Write the health of containers into those of the tasks that are the instance's own.
 
     Raises `InactiveInstanceException`, upon which the agent has to connect under the name that it has now.
