@@ -14,7 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from wherry.agent.assignments import take_on
+from wherry.agent.assignments.tasks import take_on
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleType
 from wherry.agent.memory import Assignment, Fault, Told

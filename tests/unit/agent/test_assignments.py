@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from wherry.agent.assignments import names_a_task, take_on
+from wherry.agent.assignments.tasks import names_a_task, take_on
 from wherry.agent.spec import (
     AsmAuth,
     Condition,

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import structlog
 
-from wherry.agent.assignments import names_a_task
+from wherry.agent.assignments.tasks import names_a_task
 from wherry.agent.backoff import fraction
 from wherry.agent.credentials import RoleType
 from wherry.agent.exec.executor import Executor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wherry.agent.assignments.malformed import MalformedTaskError
 from wherry.agent.spec import (
     Condition,
     ContainerSpec,
@@ -24,11 +25,11 @@ from wherry.model.protocol.volume import PayloadDockerVolume, PayloadEfsVolume, 
 
 
 def furnished(spec: TaskSpec, task: PayloadTask) -> TaskSpec:
-    """Give a task its volumes, and its containers what they mount; ValueError says what cannot be understood."""
+    """Give a task its volumes, and its containers what they mount; raises `MalformedTaskError`."""
     volumes = tuple(Volume(name=volume.name, source=_source(volume)) for volume in task.volumes)
     names = {volume.name for volume in volumes}
     if len(names) < len(volumes):
-        raise ValueError("two volumes of a task have the same name")
+        raise MalformedTaskError("two volumes of a task have the same name")
     pairs = zip(spec.containers, task.containers, strict=True)
     return replace(spec, volumes=volumes, containers=tuple(_container(own, told, names) for own, told in pairs))
 
@@ -36,7 +37,7 @@ def furnished(spec: TaskSpec, task: PayloadTask) -> TaskSpec:
 def _container(own: ContainerSpec, told: PayloadContainer, volumes: set[str]) -> ContainerSpec:
     for mount in told.mount_points:
         if mount.source_volume not in volumes:
-            raise ValueError(f"container {own.name}: there is no volume {mount.source_volume!r} to mount")
+            raise MalformedTaskError(f"container {own.name}: there is no volume {mount.source_volume!r} to mount")
         _check_path(mount.container_path)
     mounts = tuple(
         Mount(volume=mount.source_volume, path=mount.container_path, read_only=mount.read_only)
@@ -60,14 +61,14 @@ def _source(volume: PayloadVolume) -> VolumeSource:
             _check_path(host.source_path)
             return HostPath(path=host.source_path)
         case _:
-            raise ValueError(f"volume {volume.name!r}: this agent does not know the type {volume.type!r}")
+            raise MalformedTaskError(f"volume {volume.name!r}: this agent does not know the type {volume.type!r}")
 
 
 def _docker(docker: PayloadDockerVolume) -> TaskVolume | SharedVolume:
     if docker.scope == "task":
         return TaskVolume(driver=docker.driver, options=docker.driver_opts, labels=docker.labels)
     if docker.scope != "shared":
-        raise ValueError(f"the scope {docker.scope!r} of a volume is not known")
+        raise MalformedTaskError(f"the scope {docker.scope!r} of a volume is not known")
     return SharedVolume(
         autoprovision=docker.autoprovision, driver=docker.driver, options=docker.driver_opts, labels=docker.labels
     )
@@ -77,7 +78,7 @@ def _efs(efs: PayloadEfsVolume) -> NetworkFileSystem:
     _check_path(efs.root_directory or "/")
     authorization = efs.authorization_config
     if authorization is not None and authorization.iam == "ENABLED":
-        raise ValueError(f"file system {efs.file_system_id}: a mapped file system has no IAM policy")
+        raise MalformedTaskError(f"file system {efs.file_system_id}: a mapped file system has no IAM policy")
     point = authorization.access_point_id if authorization is not None else ""
     return NetworkFileSystem(
         id=point or efs.file_system_id, root=efs.root_directory or "/", encrypted=efs.transit_encryption == "ENABLED"
@@ -86,4 +87,4 @@ def _efs(efs: PayloadEfsVolume) -> NetworkFileSystem:
 
 def _check_path(path: str) -> None:
     if not path.startswith("/") or ":" in path or "\0" in path or ".." in path.split("/"):
-        raise ValueError(f"{path!r} is not an absolute path that an engine can mount")
+        raise MalformedTaskError(f"{path!r} is not an absolute path that an engine can mount")
