@@ -18,7 +18,7 @@ from botocore.config import Config
 from tests.e2e import pictures
 from tests.e2e.lab import Wherry, a_wherry, clean_environment, free_port
 
-from wherry.agent.runtime.engine import engine_url
+from wherry.agent.runtime.docker.engine import engine_url
 
 T = TypeVar("T")
 

@@ -21,7 +21,9 @@ from bench.peers import ECS_TIMES, until
 from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
-from wherry.agent.runtime.fake import Engine, FakeRuntime, Script
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
+from wherry.agent.runtime.fake.script import Script
 
 CPU, MEMORY_MIB = 100_000_000, 100_000_000
 """Room for as many tasks as anybody may ask for."""

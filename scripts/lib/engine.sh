@@ -113,7 +113,7 @@ engine_clear_pid_file() {
 # Register the OCI runtime "wherry" with the engine. Argument: a python that has Wherry installed.
 # An engine that cannot be told runs tasks all the same, with a pause container each; so that is no failure.
 engine_register() {
-    PYTHONDONTWRITEBYTECODE=1 "$1" -m wherry.agent.runtime.registration || return 1
+    PYTHONDONTWRITEBYTECODE=1 "$1" -m wherry.agent.runtime.docker.registration || return 1
     # The engine reloads in its own time; whoever starts an agent next should find the runtime there.
     engine_tries=0
     until docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q '"wherry"'; do

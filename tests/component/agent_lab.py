@@ -21,7 +21,8 @@ from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import Channel, DataStream, RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
-from wherry.agent.runtime.fake import Engine, FakeRuntime
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.model.protocol import acs, tcs
 from wherry.model.protocol.container import DockerConfig, PayloadContainer, PayloadDependency
 from wherry.model.protocol.frames import Message, decode, encode

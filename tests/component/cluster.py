@@ -31,7 +31,9 @@ from tests.sums import sums_as_kept, sums_as_they_should_be
 from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.runtime.base import ContainerState
-from wherry.agent.runtime.fake import Engine, FakeRuntime, Script
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
+from wherry.agent.runtime.fake.script import Script
 from wherry.api.context import Context
 from wherry.api.ec2 import defaults
 from wherry.model.instance import ContainerInstance

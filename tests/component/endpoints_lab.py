@@ -22,7 +22,8 @@ from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import AccessKey, Channel, RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
-from wherry.agent.runtime.fake import Engine, FakeRuntime
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.model.protocol import acs
 from wherry.model.protocol.container import PayloadContainer
 from wherry.model.protocol.frames import Message, decode, encode

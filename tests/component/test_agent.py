@@ -24,7 +24,7 @@ from tests.component.agent_lab import (
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import RefusedError
 from wherry.agent.runtime.base import ContainerState
-from wherry.agent.runtime.fake import FakeRuntime
+from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.agent.spec import TaskSpec
 from wherry.model.protocol import acs
 from wherry.model.protocol.container import DockerConfig

@@ -11,7 +11,7 @@ from tests.component.agent_lab import task_arn
 from tests.component.endpoints_lab import Host, Plane, a_host, a_task, address_of
 
 from wherry.agent.endpoints import faults
-from wherry.agent.runtime.fake_faults import FakeFaults
+from wherry.agent.runtime.fake.faults import FakeFaults
 
 pytestmark = pytest.mark.anyio
 

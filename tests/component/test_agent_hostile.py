@@ -28,7 +28,7 @@ from tests.component.frames import NASTY, mangled
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
-from wherry.agent.runtime.fake import FakeRuntime
+from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 from wherry.model.protocol import acs
 from wherry.model.protocol.container import DockerConfig

@@ -11,7 +11,7 @@ from tests.component.cluster import Cluster, a_cluster, clock
 from trio.testing import MockClock
 
 from wherry.agent.link.base import UnreachableError
-from wherry.agent.runtime.fake import Script
+from wherry.agent.runtime.fake.script import Script
 from wherry.model.errors import ConflictException
 from wherry.model.instance import ContainerInstance
 from wherry.model.network import NetworkInterface

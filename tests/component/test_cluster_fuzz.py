@@ -12,7 +12,7 @@ from tests.component.cluster import Cluster, Host, a_cluster
 from trio.testing import MockClock
 
 from wherry.agent.link.base import UnreachableError
-from wherry.agent.runtime.fake import Script
+from wherry.agent.runtime.fake.script import Script
 from wherry.model.errors import ApiError
 from wherry.model.network import NetworkInterface
 from wherry.model.service import Service, ServiceStatus

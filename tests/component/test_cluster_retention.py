@@ -9,7 +9,7 @@ import pytest
 from tests.component.cluster import Cluster, a_cluster
 from trio.testing import MockClock
 
-from wherry.agent.runtime.fake import Script
+from wherry.agent.runtime.fake.script import Script
 from wherry.model.account import IdempotencyToken
 from wherry.model.cluster import Cluster as ClusterRow
 from wherry.model.network import NetworkInterface

@@ -12,7 +12,7 @@ import pytest
 from tests.component.cluster import Cluster, a_cluster, clock
 from trio.testing import MockClock
 
-from wherry.agent.runtime.fake import Script
+from wherry.agent.runtime.fake.script import Script
 from wherry.model.network import NetworkInterface
 from wherry.model.task import Task
 from wherry.settings import Timing

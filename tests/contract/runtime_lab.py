@@ -12,10 +12,11 @@ import aiodocker
 import anyio
 from tests.images import TEST_IMAGE, ensure_test_image
 
-from wherry.agent.runtime import fake
 from wherry.agent.runtime.base import Observed, PullBehavior, Runtime
-from wherry.agent.runtime.docker import DockerRuntime
-from wherry.agent.runtime.engine import engine_url
+from wherry.agent.runtime.docker.engine import engine_url
+from wherry.agent.runtime.docker.runtime import DockerRuntime
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.agent.sandbox import eni, names, namespaces
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 
@@ -131,8 +132,8 @@ def docker_container(does: str = "forever", *, name: str = "web", **fields: Any)
 @asynccontextmanager
 async def fake_lab() -> AsyncIterator[Lab]:
     """Open a fake machine with two agents."""
-    async with fake.Engine() as engine:
-        runtime, other = fake.FakeRuntime(engine, instance="suite"), fake.FakeRuntime(engine, instance="stranger")
+    async with Engine() as engine:
+        runtime, other = FakeRuntime(engine, instance="suite"), FakeRuntime(engine, instance="stranger")
         yield Lab(runtime, other=other, containers=fake_container, crash=engine.crash)
         engine.restart()
         await runtime.remove_everything()

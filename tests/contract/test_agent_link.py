@@ -21,7 +21,8 @@ from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import RefusedError, UnreachableError
 from wherry.agent.link.remote import RemoteControlPlane
-from wherry.agent.runtime.fake import Engine, FakeRuntime
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.app.control_plane import run_control_plane
 from wherry.settings import Settings, Timing
 

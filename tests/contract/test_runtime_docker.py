@@ -17,9 +17,9 @@ from tests.contract.runtime_lab import docker_container, docker_lab, task
 from tests.images import TEST_IMAGE
 
 from wherry.agent.runtime.base import ContainerState, RuntimeFault, RuntimeUnavailableError
-from wherry.agent.runtime.docker import DockerRuntime
-from wherry.agent.runtime.engine import engine_url
-from wherry.agent.runtime.sandboxes import LINKS
+from wherry.agent.runtime.docker.engine import engine_url
+from wherry.agent.runtime.docker.owners import LINKS
+from wherry.agent.runtime.docker.runtime import DockerRuntime
 from wherry.agent.sandbox import namespaces
 from wherry.agent.spec import Tmpfs, Ulimit
 

@@ -17,7 +17,9 @@ from botocore.credentials import Credentials
 from wherry.agent.agent import AgentOptions, run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
-from wherry.agent.runtime.fake import Engine, FakeRuntime, Script
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
+from wherry.agent.runtime.fake.script import Script
 from wherry.app.control_plane import run_control_plane
 from wherry.settings import Settings, Timing
 

@@ -13,9 +13,9 @@ import anyio.to_thread
 import msgspec
 
 from wherry.agent.runtime.base import RuntimeUnavailableError
-from wherry.agent.runtime.engine import Engine, EngineError, is_local
-from wherry.agent.runtime.pause import ARCHITECTURES
-from wherry.agent.runtime.registration import RUNTIME
+from wherry.agent.runtime.docker.engine import Engine, EngineError, is_local
+from wherry.agent.runtime.docker.pause import ARCHITECTURES
+from wherry.agent.runtime.docker.registration import RUNTIME
 from wherry.agent.sandbox import files, names
 
 MIN_API = (1, 41)

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from wherry.agent.host import Check, check_host
-from wherry.agent.runtime import registration
-from wherry.agent.runtime.engine import engine_url
+from wherry.agent.runtime.docker import registration
+from wherry.agent.runtime.docker.engine import engine_url
 from wherry.cli.failure import CommandFailed
 from wherry.cli.options import ClientOptions, decode
 

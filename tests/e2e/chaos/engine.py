@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wherry.agent.runtime.registration import RUNTIME, WRAPPER
+from wherry.agent.runtime.docker.registration import RUNTIME, WRAPPER
 
 BRIDGE = "chaos0"
 """A bridge of its own: an engine that is told to have none takes docker0 away from the machine's."""

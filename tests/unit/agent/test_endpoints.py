@@ -15,7 +15,7 @@ from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.memory import Assignment, ContainerMemory, End
 from wherry.agent.progress import look
 from wherry.agent.runtime.base import ContainerState, Health, Observed, Storage
-from wherry.agent.runtime.fake_documents import inspected
+from wherry.agent.runtime.fake.documents import inspected
 from wherry.agent.sandbox import clock
 from wherry.agent.sandbox.clock import ClockDrift
 from wherry.agent.spec import ContainerSpec, Eni, HealthCheck, PortMapping, RestartPolicy, TaskSpec

@@ -7,7 +7,9 @@ from tests.contract.runtime_lab import fake_container, task
 from trio.testing import MockClock
 
 from wherry.agent.runtime.base import ContainerState, Health, PullBehavior, RuntimeUnavailableError
-from wherry.agent.runtime.fake import Engine, FakeRuntime, Script, script_of
+from wherry.agent.runtime.fake.engine import Engine
+from wherry.agent.runtime.fake.runtime import FakeRuntime
+from wherry.agent.runtime.fake.script import Script, script_of
 from wherry.agent.spec import ContainerSpec, HealthCheck
 
 

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from wherry.agent.host import check_endpoints, check_forwarding, check_port, check_program, check_root, judge_engine
-from wherry.agent.runtime.engine import engine_url, is_local
+from wherry.agent.runtime.docker.engine import engine_url, is_local
 
 VERSION = {"Version": "20.10.24", "ApiVersion": "1.41"}
 INFO = {

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from wherry.agent.link.base import UnreachableError
 from wherry.agent.runtime.base import Access, Login, PullBehavior, RuntimeFault
-from wherry.agent.runtime.engine import EngineError
-from wherry.agent.runtime.images import Images, digest_of, pull_fault, split_reference
+from wherry.agent.runtime.docker.engine import EngineError
+from wherry.agent.runtime.docker.images import Images, digest_of, pull_fault, split_reference
 
 SHA = "sha256:" + "a" * 64
 PREFIX = "The task can’t pull the image. "  # noqa: RUF001  AWS's own apostrophe

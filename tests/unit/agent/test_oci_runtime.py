@@ -29,7 +29,7 @@ def bundle(tmp_path):
     runc = tmp_path / "runc"
     runc.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/called\n')
     runc.chmod(0o755)
-    text = resources.files("wherry.agent.runtime").joinpath("oci-runtime").read_text()
+    text = resources.files("wherry.agent.runtime.docker").joinpath("oci-runtime").read_text()
     script = tmp_path / "oci-runtime"
     script.write_text(text.replace("@RUNC@", str(runc)).replace("/run/wherry/containers", str(tmp_path / "links")))
     script.chmod(0o755)

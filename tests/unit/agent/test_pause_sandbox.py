@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from wherry.agent.runtime.base import RuntimeUnavailableError
-from wherry.agent.runtime.engine import EngineError
-from wherry.agent.runtime.sandboxes import PauseSandbox
+from wherry.agent.runtime.docker.engine import EngineError
+from wherry.agent.runtime.docker.owners import PauseSandbox
 from wherry.agent.sandbox.cgroups import Hierarchy
 
 pytestmark = pytest.mark.anyio

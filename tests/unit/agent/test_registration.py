@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from wherry.agent.runtime.registration import RegistrationError, register_runtime, with_runtime
+from wherry.agent.runtime.docker.registration import RegistrationError, register_runtime, with_runtime
 
 PATH = "/usr/local/lib/wherry/oci-runtime"
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.runtime_lab import task
 
-from wherry.agent.runtime import pause, translate
 from wherry.agent.runtime.base import ContainerState, Health
+from wherry.agent.runtime.docker import pause, translate
 from wherry.agent.spec import ContainerSpec, HealthCheck
 
 NEVER = "0001-01-01T00:00:00Z"

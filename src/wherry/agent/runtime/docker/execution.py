@@ -20,7 +20,7 @@ from aiodocker.execs import Exec
 from aiodocker.stream import Stream
 
 from wherry.agent.runtime.base import ExecOutput, ExecRequest, RuntimeFault, RuntimeUnavailableError
-from wherry.agent.runtime.engine import Engine, EngineError, translated
+from wherry.agent.runtime.docker.engine import Engine, EngineError, translated
 
 log = structlog.get_logger()
 

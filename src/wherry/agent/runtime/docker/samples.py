@@ -6,9 +6,9 @@ from typing import Any
 
 import anyio
 
-from wherry.agent.runtime import translate
 from wherry.agent.runtime.base import RuntimeFault, Usage
-from wherry.agent.runtime.engine import Engine, EngineError
+from wherry.agent.runtime.docker import translate
+from wherry.agent.runtime.docker.engine import Engine, EngineError
 from wherry.agent.sandbox import eni, names
 
 

@@ -15,9 +15,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from wherry.agent.runtime import translate
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
-from wherry.agent.runtime.engine import Engine, EngineError
+from wherry.agent.runtime.docker import translate
+from wherry.agent.runtime.docker.engine import Engine, EngineError
 from wherry.agent.runtime.together import together
 from wherry.agent.spec import (
     ContainerSpec,

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from wherry.agent.logs.stream import Line
-from wherry.agent.runtime import translate
 from wherry.agent.runtime.base import RuntimeFault
-from wherry.agent.runtime.engine import UNBOUNDED, Engine, EngineError, translated
+from wherry.agent.runtime.docker import translate
+from wherry.agent.runtime.docker.engine import UNBOUNDED, Engine, EngineError, translated
 
 _HEADER = struct.Struct(">BxxxL")
 _NANOSECONDS = 1_000_000_000

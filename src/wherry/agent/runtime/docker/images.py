@@ -15,7 +15,7 @@ import anyio
 
 from wherry.agent.link.base import UnreachableError
 from wherry.agent.runtime.base import Access, Image, Login, PullBehavior, RuntimeFault
-from wherry.agent.runtime.engine import Engine, EngineError
+from wherry.agent.runtime.docker.engine import Engine, EngineError
 
 _NOT_FOUND = "The task can’t pull the image. Check whether the image exists. "  # noqa: RUF001  AWS's own apostrophe
 _FORBIDDEN = "The task can’t pull the image. Check that the role has the permissions to pull images from the registry. "  # noqa: RUF001  the same

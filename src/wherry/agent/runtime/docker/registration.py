@@ -1,7 +1,7 @@
 """Registering the OCI runtime "wherry" with the engine of this host, so that tasks need no pause containers.
 
 The engine's other settings are kept as they are, and it is asked to reload, not to restart: no container notices.
-Run as `python -m wherry.agent.runtime.registration` by the scripts, and by `wherry doctor --fix`.
+Run as `python -m wherry.agent.runtime.docker.registration` by the scripts, and by `wherry doctor --fix`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def register_runtime(*, daemon_json: Path = DAEMON_JSON, wrapper: Path = WRAPPER
     runc = shutil.which("runc", path=os.defpath + ":/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin")
     if runc is None:
         raise RegistrationError("runc is not installed on this host; install the engine's runc package")
-    text = resources.files("wherry.agent.runtime").joinpath("oci-runtime").read_text().replace("@RUNC@", runc)
+    text = resources.files("wherry.agent.runtime.docker").joinpath("oci-runtime").read_text().replace("@RUNC@", runc)
     installed = _write_if_changed(wrapper, text, mode=0o755)
     current = daemon_json.read_text() if daemon_json.exists() else ""
     merged = with_runtime(current, path=str(wrapper), source=str(daemon_json))

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import anyio.to_thread
 
-from wherry.agent.runtime import pause, translate
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
-from wherry.agent.runtime.engine import GONE, Engine, EngineError
-from wherry.agent.runtime.registration import RUNTIME
+from wherry.agent.runtime.docker import pause, translate
+from wherry.agent.runtime.docker.engine import GONE, Engine, EngineError
+from wherry.agent.runtime.docker.registration import RUNTIME
 from wherry.agent.sandbox import cgroups, files, names, namespaces
 from wherry.agent.spec import TaskSpec
 

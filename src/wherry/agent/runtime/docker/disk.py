@@ -10,7 +10,7 @@ from typing import Any
 import anyio.to_thread
 
 from wherry.agent.runtime.base import RuntimeFault
-from wherry.agent.runtime.engine import Engine, EngineError
+from wherry.agent.runtime.docker.engine import Engine, EngineError
 
 
 async def written(engine: Engine, containers: Iterable[str], volumes: Iterable[dict[str, Any]]) -> int:

@@ -22,7 +22,6 @@ import msgspec
 from wherry.agent.faults.kernel import NamespaceFaults
 from wherry.agent.logs.faults import unanswered
 from wherry.agent.logs.stream import Line
-from wherry.agent.runtime import disk, translate
 from wherry.agent.runtime.base import (
     Access,
     Capacity,
@@ -36,15 +35,16 @@ from wherry.agent.runtime.base import (
     Storage,
     Usage,
 )
-from wherry.agent.runtime.copies import Copies
-from wherry.agent.runtime.engine import GONE, UNBOUNDED, Engine, EngineError, engine_url, is_local
-from wherry.agent.runtime.execution import DockerExecution, end_left_over, executed
-from wherry.agent.runtime.images import Images
-from wherry.agent.runtime.registration import RUNTIME
-from wherry.agent.runtime.samples import Samples
-from wherry.agent.runtime.sandboxes import NamespaceSandbox, PauseSandbox, Sandbox, admit, dismiss
+from wherry.agent.runtime.docker import disk, translate
+from wherry.agent.runtime.docker.copies import Copies
+from wherry.agent.runtime.docker.engine import GONE, UNBOUNDED, Engine, EngineError, engine_url, is_local
+from wherry.agent.runtime.docker.execution import DockerExecution, end_left_over, executed
+from wherry.agent.runtime.docker.images import Images
+from wherry.agent.runtime.docker.owners import NamespaceSandbox, PauseSandbox, Sandbox, admit, dismiss
+from wherry.agent.runtime.docker.registration import RUNTIME
+from wherry.agent.runtime.docker.samples import Samples
+from wherry.agent.runtime.docker.volumes import Volumes, without
 from wherry.agent.runtime.together import together
-from wherry.agent.runtime.volumes import Volumes, without
 from wherry.agent.sandbox import cgroups, eni, files, firewall, link_local, names, namespaces
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 from wherry.model.filesystems import FileSystems

@@ -1,37 +1,24 @@
-"""A runtime without containers: scripted, in virtual time if the clock is, and held to the same contract as Docker.
-
-What a container does is looked up by its image: in `scripts`, or in its own name ("fake/web?run_for=5&exit_code=3").
-The `Engine` is the machine and outlives the `FakeRuntime` of an agent, so that a restarted agent finds its containers.
-"""
+"""The fake runtime: what an agent does to the fake machine, as it would to a Docker Engine."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl
 
 import anyio
 import anyio.lowlevel
-import msgspec
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from wherry.agent.faults.base import Fault
 from wherry.agent.logs.stream import Line
-from wherry.agent.runtime import fake_documents
 from wherry.agent.runtime.base import (
     Access,
     Capacity,
     ContainerGoneError,
     ContainerState,
     ExecRequest,
-    Health,
     Image,
-    Login,
     Observed,
     PullBehavior,
     RuntimeFault,
@@ -39,188 +26,11 @@ from wherry.agent.runtime.base import (
     Storage,
     Usage,
 )
-from wherry.agent.runtime.fake_execution import FakeExecution, executed
-from wherry.agent.runtime.fake_faults import FakeFaults
+from wherry.agent.runtime.fake import documents
+from wherry.agent.runtime.fake.engine import Container, Engine
+from wherry.agent.runtime.fake.execution import FakeExecution, executed
+from wherry.agent.runtime.fake.faults import FakeFaults
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec, TaskVolume
-
-
-class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """What a container does. Times in seconds; `run_for` None: until it is stopped.
-
-    `healthy_after` and `unhealthy_after` count from the start and matter only if the container has a health check.
-    `writes` is how many bytes it writes to its disk.
-    """
-
-    run_for: float | None = None
-    exit_code: int = 0
-    oom: bool = False
-    pull_error: str = ""
-    pull_seconds: float = 0
-    create_error: str = ""
-    start_error: str = ""
-    start_seconds: float = 0
-    ignore_stop: bool = False
-    stop_exit_code: int = 0
-    healthy_after: float | None = 0
-    unhealthy_after: float | None = None
-    writes: int = 0
-    digest: str | None = None
-
-
-def script_of(image: str) -> Script:
-    """Read the script out of an image's name; ValueError (msgspec.ValidationError) if it says what no script knows."""
-    said = image.partition("?")[2]
-    wanted = dict(parse_qsl(said, keep_blank_values=True, strict_parsing=bool(said)))
-    unknown = wanted.keys() - set(Script.__struct_fields__)
-    if unknown:
-        raise ValueError(f"{image}: no such part of a script: {', '.join(sorted(unknown))}")
-    return msgspec.convert(wanted, Script, strict=False)
-
-
-class _Container:
-    """One container of the fake machine."""
-
-    def __init__(self, runtime_id: str, task: TaskSpec, spec: ContainerSpec, script: Script, now: float) -> None:
-        self.id = runtime_id
-        self.task = task
-        self.spec = spec
-        self.script = script
-        self.state = ContainerState.CREATED
-        self.created_at = now
-        self.started_at: float | None = None
-        self.finished_at: float | None = None
-        self.exit_code: int | None = None
-        self.oom_killed = False
-        self.error = ""
-        self.health = Health.UNKNOWN
-        self.health_since: float | None = None
-        self.ended = anyio.Event()
-
-    def observed(self) -> Observed:
-        return Observed(
-            runtime_id=self.id,
-            task_arn=self.task.arn,
-            name=self.spec.name,
-            state=self.state,
-            exit_code=self.exit_code,
-            oom_killed=self.oom_killed,
-            error=self.error,
-            health=self.health,
-            health_since=self.health_since,
-            created_at=self.created_at,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            image_digest=self.script.digest,
-        )
-
-
-class Engine:
-    """The fake machine: an async context manager that runs its containers for as long as it is open.
-
-    `clock` tells epoch seconds; `cached` are the images that it has from the beginning.
-    """
-
-    def __init__(
-        self,
-        *,
-        scripts: Mapping[str, Script] | None = None,
-        cpu: int = 4096,
-        memory_mib: int = 16384,
-        clock: Callable[[], float] = time.time,
-        cached: frozenset[str] = frozenset(),
-    ) -> None:
-        """Make a machine of `cpu` units and `memory_mib`."""
-        self.scripts = dict(scripts or {})
-        self.capacity = Capacity(cpu=cpu, memory_mib=memory_mib, engine_version="fake")
-        self.clock = clock
-        self.available = True
-        self.images = set(cached)
-        self.pulls: list[str] = []
-        self.logins: list[Login] = []
-        self.containers: dict[str, _Container] = {}
-        self.sandboxes: dict[tuple[str, str], Eni | None] = {}
-        self.volumes: set[tuple[str, str]] = set()
-        self.faults: dict[tuple[str, str], dict[str, Fault]] = {}
-        self.lacking = ""
-        self._listeners: set[MemoryObjectSendStream[_Container]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._tasks = await anyio.create_task_group().__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        self.crash()
-        self._tasks.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, error, trace)
-
-    def script(self, image: str) -> Script:
-        """Find what a container of this image does."""
-        return self.scripts.get(image) or script_of(image)
-
-    def crash(self) -> None:
-        """Stop answering, as when the engine's process has died; its containers live on."""
-        self.available = False
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
-
-    def restart(self) -> None:
-        """Answer again."""
-        self.available = True
-
-    @contextmanager
-    def listen(self) -> Iterator[MemoryObjectReceiveStream[_Container]]:
-        """Open a stream of the containers to which something happens; it ends when the engine crashes."""
-        send, receive = anyio.create_memory_object_stream[_Container](max_buffer_size=math.inf)
-        self._listeners.add(send)
-        try:
-            yield receive
-        finally:
-            self._listeners.discard(send)
-            send.close()
-            receive.close()
-
-    def tell(self, container: _Container) -> None:
-        """Wake whoever listens."""
-        for listener in self._listeners:
-            listener.send_nowait(container)
-
-    def run(self, container: _Container) -> None:
-        """Let the container's script begin."""
-        container.state, container.started_at = ContainerState.RUNNING, self.clock()
-        self.tell(container)
-        self._tasks.start_soon(self._live, container)
-
-    def end(self, container: _Container, exit_code: int, *, oom: bool = False) -> None:
-        """End a running container; tests use it to kill one."""
-        if container.state is ContainerState.RUNNING:
-            container.state, container.finished_at = ContainerState.EXITED, self.clock()
-            container.exit_code, container.oom_killed = exit_code, oom
-            container.ended.set()
-            self.tell(container)
-
-    def kill(self, runtime_id: str, exit_code: int = 137) -> None:
-        """Kill a container from outside."""
-        self.end(self.containers[runtime_id], exit_code)
-
-    async def _live(self, container: _Container) -> None:
-        script = container.script
-        async with anyio.create_task_group() as group:
-            if container.spec.health_check is not None:
-                group.start_soon(self._turn, container, script.healthy_after, Health.HEALTHY)
-                group.start_soon(self._turn, container, script.unhealthy_after, Health.UNHEALTHY)
-            with anyio.move_on_after(script.run_for):
-                await container.ended.wait()
-            self.end(container, 137 if script.oom else script.exit_code, oom=script.oom)
-            group.cancel_scope.cancel()
-
-    async def _turn(self, container: _Container, after: float | None, health: Health) -> None:
-        if after is not None:
-            await anyio.sleep(after)
-            container.health, container.health_since = health, self.clock()
-            self.tell(container)
 
 
 class FakeRuntime:
@@ -301,7 +111,7 @@ class FakeRuntime:
                 raise RuntimeFault("CannotCreateContainerError", script.create_error)
             if any(isinstance(task.volume(mount.volume).source, TaskVolume) for mount in container.mounts):
                 engine.volumes.add((self.instance, task.arn))
-            made = engine.containers[runtime_id] = _Container(runtime_id, task, container, script, engine.clock())
+            made = engine.containers[runtime_id] = Container(runtime_id, task, container, script, engine.clock())
             engine.tell(made)
         return runtime_id
 
@@ -427,7 +237,7 @@ class FakeRuntime:
     async def inspect(self, runtime_id: str) -> dict[str, Any] | None:
         """Describe a container as Docker would."""
         container = (await self._reach()).containers.get(runtime_id)
-        return None if container is None else fake_documents.inspected(container.observed(), container.spec)
+        return None if container is None else documents.inspected(container.observed(), container.spec)
 
     async def stats(self, runtime_id: str) -> dict[str, Any] | None:
         """Sample a running container as Docker would."""
@@ -435,7 +245,7 @@ class FakeRuntime:
         if usage is None:
             return None
         observed = self._engine.containers[runtime_id].observed()
-        return fake_documents.stats(observed, usage, now=self._engine.clock())
+        return documents.stats(observed, usage, now=self._engine.clock())
 
     async def storage(self) -> Storage:
         """Tell of a disk of 100 GiB, one of which is in use."""
@@ -460,7 +270,7 @@ class FakeRuntime:
             raise RuntimeUnavailableError("the fake engine has crashed")
         return self._engine
 
-    def _owns(self, container: _Container) -> bool:
+    def _owns(self, container: Container) -> bool:
         made_by_us = hashlib.sha256(
             f"{self.instance}\n{container.task.arn}\n{container.spec.name}".encode()
         ).hexdigest()
