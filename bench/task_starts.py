@@ -17,7 +17,8 @@ from tests.contract.runtime_lab import docker_container, task
 from tests.images import ensure_test_image
 
 from wherry.agent.runtime.docker.engine import engine_url
-from wherry.agent.runtime.docker.runtime import DockerRuntime, SandboxChoice
+from wherry.agent.runtime.docker.runtime import DockerRuntime
+from wherry.agent.runtime.docker.sandboxes import SandboxChoice
 from wherry.agent.spec import TaskSpec
 
 

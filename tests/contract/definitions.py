@@ -26,7 +26,8 @@ from wherry.agent.roster import Roster
 from wherry.agent.runner import Surroundings
 from wherry.agent.runtime.base import PullBehavior
 from wherry.agent.runtime.docker.engine import engine_url
-from wherry.agent.runtime.docker.runtime import DockerRuntime, SandboxChoice
+from wherry.agent.runtime.docker.runtime import DockerRuntime
+from wherry.agent.runtime.docker.sandboxes import SandboxChoice
 from wherry.api.acs.payload import Terms, payload_task
 from wherry.api.ecs import overrides
 from wherry.model.birth import new_task

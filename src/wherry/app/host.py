@@ -33,7 +33,8 @@ from wherry.agent.link.objects import S3
 from wherry.agent.link.remote import RemoteControlPlane
 from wherry.agent.logs.spool import Spool, SpoolError
 from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
-from wherry.agent.runtime.docker.runtime import DockerRuntime, SandboxChoice
+from wherry.agent.runtime.docker.runtime import DockerRuntime
+from wherry.agent.runtime.docker.sandboxes import SandboxChoice
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.model import filesystems
 from wherry.settings import TASKS_ADDRESS, Settings

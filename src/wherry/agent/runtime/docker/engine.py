@@ -81,6 +81,14 @@ class Engine(aiodocker.Docker):
         with translated():
             return await self._query_json(path, method, params=_params(params), data=body, timeout=patience)
 
+    async def info(self) -> dict[str, Any]:
+        """Tell of the engine and its host; raises `RuntimeUnavailableError`."""
+        try:
+            info: dict[str, Any] = await self.call("GET", "info")
+        except EngineError as error:
+            raise RuntimeUnavailableError(error.message) from error
+        return info
+
     @asynccontextmanager
     async def stream(
         self,
