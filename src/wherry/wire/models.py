@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gzip
+import json
+from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -20,26 +23,43 @@ from wherry.wire.xml import Writer, compile_writer
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 
+HEAD = 16 * 1024
+"""Characters of a model's file among which what identifies the service is: everything else comes behind it."""
+
+
 @lru_cache(maxsize=1)
 def _loader() -> Any:
-    return Loader()
+    """Botocore's own models, whatever the user has in ~/.aws/models."""
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 @lru_cache(maxsize=32)
 def load(service_id: str) -> Service:
     """The model of the service that botocore calls `service_id`; raises botocore's `UnknownServiceError`."""
-    model = ServiceModel(_loader().load_service_model(service_id, "service-2"), service_id)
-    return Service(service_id, model)
+    return Service(service_id, _metadata(service_id))
+
+
+def _metadata(service_id: str) -> dict[str, Any]:
+    """Read what identifies a service from the beginning of its file: the whole costs tens of megabytes."""
+    version = _loader().determine_latest_version(service_id, "service-2")
+    path = Path(Loader.BUILTIN_DATA_PATH, service_id, version, "service-2.json.gz")
+    if path.exists():
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            head = file.read(HEAD)
+        _, found, rest = head.partition('"metadata":')
+        if found:
+            metadata: dict[str, Any] = json.JSONDecoder().raw_decode(rest.lstrip())[0]
+            return metadata
+    whole: dict[str, Any] = _loader().load_service_model(service_id, "service-2")["metadata"]
+    return whole
 
 
 class Service:
-    """One service model; its operations are compiled at their first use and kept."""
+    """One service; its model is read at its first use, its operations are compiled at theirs, and both are kept."""
 
-    def __init__(self, service_id: str, model: ServiceModel) -> None:
-        """Read what identifies the service; raises `ValueError` if it speaks no protocol of ours."""
-        metadata = model.metadata
+    def __init__(self, service_id: str, metadata: dict[str, Any]) -> None:
+        """Take what identifies the service; raises `ValueError` if it speaks no protocol of ours."""
         self.id = service_id
-        self.model = model
         self.protocols = frozenset(metadata.get("protocols", [metadata["protocol"]])) & frozenset(PROTOCOLS)
         if not self.protocols:
             raise ValueError(f"{service_id} speaks {metadata['protocol']}, which is not among {', '.join(PROTOCOLS)}.")
@@ -48,10 +68,19 @@ class Service:
         self.json_version: str = metadata.get("jsonVersion", "1.1")
         self.target_prefix: str | None = metadata.get("targetPrefix")
         self.xml_namespace: str | None = metadata.get("xmlNamespace")
-        self.operation_names = frozenset(model.operation_names)
         self._operations: dict[str, Operation] = {}
         self.input_types = ShapeTypes(forbid_unknown=False)
         self.output_types = ShapeTypes(forbid_unknown=True)
+
+    @cached_property
+    def model(self) -> ServiceModel:
+        """The whole model."""
+        return ServiceModel(_loader().load_service_model(self.id, "service-2"), self.id)
+
+    @cached_property
+    def operation_names(self) -> frozenset[str]:
+        """The operations that the model knows."""
+        return frozenset(self.model.operation_names)
 
     def operation(self, name: str) -> Operation:
         """The compiled operation `name`, which must be one of `operation_names`."""
@@ -131,7 +160,7 @@ class Catalog:
     """The services that a table names, found by what a request shows of them."""
 
     def __init__(self, service_ids: Iterable[str]) -> None:
-        """Load the models of `service_ids`."""
+        """Look up what identifies the services."""
         self.services = {service_id: load(service_id) for service_id in service_ids}
         self._by_target = {
             service.target_prefix: service
@@ -146,17 +175,22 @@ class Catalog:
         return Target(service, "json", operation) if service else None
 
     def by_action(self, action: str, *, version: str | None, signing_name: str | None) -> Target | None:
-        """The target of a form: the signature's scope decides, then `Version`, then who has the `Action`."""
+        """The target of a form: the signature's scope decides, then `Version`, then who has the `Action`.
 
-        def fit(service: Service) -> tuple[bool, bool, bool]:
-            return (
-                service.signing_name == signing_name,
-                service.api_version == version,
-                action in service.operation_names,
-            )
-
-        spoken = [service for service in self.services.values() if service.protocols & {"query", "ec2"}]
-        best = max(spoken, key=fit, default=None)
-        if best is None or not any(fit(best)):
+        What decides last would read every model, and is asked only where the others leave it open.
+        """
+        left = [service for service in self.services.values() if service.protocols & {"query", "ec2"}]
+        is_meant = False
+        tests: tuple[Callable[[Service], bool], ...] = (
+            lambda service: service.signing_name == signing_name,
+            lambda service: service.api_version == version,
+            lambda service: action in service.operation_names,
+        )
+        for fits in tests:
+            if is_meant and len(left) == 1:
+                break
+            fitting = [service for service in left if fits(service)]
+            is_meant, left = is_meant or bool(fitting), fitting or left
+        if not is_meant:
             return None
-        return Target(best, "ec2" if "ec2" in best.protocols else "query", action)
+        return Target(left[0], "ec2" if "ec2" in left[0].protocols else "query", action)
