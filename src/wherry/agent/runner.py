@@ -17,7 +17,7 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from wherry.agent import dependencies, environment_files, progress, registries, reports, secrets, steps
+from wherry.agent import dependencies, progress, reports, steps
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
 from wherry.agent.firelens import config as firelens
@@ -37,14 +37,16 @@ from wherry.agent.runtime.base import (
     RuntimeFault,
     RuntimeUnavailableError,
 )
-from wherry.agent.spec import AsmAuth, ContainerSpec, Struct, TaskSpec
+from wherry.agent.spec import ContainerSpec, Struct, TaskSpec
 from wherry.agent.steps import Plan, Step
+from wherry.agent.supplies import registries, supplies
+from wherry.agent.supplies.supplies import Supplies
 from wherry.model.ids import Entropy
 
 log = structlog.get_logger()
 
 _TASK = "\0task"
-_SECRETS = "\0secrets"
+_SUPPLIES = "\0supplies"
 _REPORT = "\0report"
 
 
@@ -96,13 +98,8 @@ class Runner:
         self._doing: dict[str, _Doing] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._sandboxed = False
-        has_secrets = any(
-            one.secrets or one.environment_files or isinstance(one.registry_auth, AsmAuth)
-            for one in assignment.spec.containers
-        )
-        self._logins: registries.Logins = {}
-        self._files: environment_files.Files = {}
-        self._secrets: secrets.Values | None = None if has_secrets else {}
+        self._supplies = Supplies()
+        self._supplied = not supplies.needed(assignment.spec)
         self._unstarted: set[str] = set()
 
     def wake(self) -> None:
@@ -157,7 +154,7 @@ class Runner:
             view,
             now=now,
             sandboxed=self._sandboxed,
-            equipped=self._secrets is not None,
+            supplied=self._supplied,
             creates_ahead=await around.runtime.creates_ahead(self.assignment.spec),
             cleanup_wait=around.cleanup_wait,
         )
@@ -172,7 +169,7 @@ class Runner:
     def _abandon(self, plan: Plan) -> None:
         for doing in self._doing.values():
             if (
-                isinstance(doing.step, steps.PullImage | steps.FetchSecrets | steps.Tell)
+                isinstance(doing.step, steps.PullImage | steps.FetchSupplies | steps.Tell)
                 and doing.step not in plan.steps
             ):
                 doing.scope.cancel()
@@ -218,11 +215,10 @@ class Runner:
                 self._remember(replace(self.assignment, attached=True))
             case steps.PullImage(container=container):
                 await self._pull(container)
-            case steps.FetchSecrets():
-                await self._fetch_secrets()
+            case steps.FetchSupplies():
+                await self._fetch_supplies()
             case steps.CreateContainer(container=container):
-                with_files = environment_files.given(container, self._files)
-                furnished = await self._furnished(secrets.given(with_files, self._secrets or {}))
+                furnished = await self._furnished(self._supplies.given(container))
                 await runtime.create(self.assignment.spec, furnished)
                 self._unstarted.add(container.name)
             case steps.StartContainer(name=name, runtime_id=runtime_id):
@@ -250,11 +246,10 @@ class Runner:
             case _:
                 assert_never(step)
 
-    async def _fetch_secrets(self) -> None:
+    async def _fetch_supplies(self) -> None:
         task, around = self.assignment.spec, self._around
-        self._files = await environment_files.fetch(task, around.objects, self._signer)
-        self._logins = await registries.fetch(task, around.control_plane, self._signer)
-        self._secrets = await secrets.fetch(task, around.control_plane, self._signer)
+        self._supplies = await supplies.fetch(task, around.control_plane, around.objects, self._signer)
+        self._supplied = True
 
     @property
     def _signer(self) -> AccessKey | None:
@@ -266,7 +261,7 @@ class Runner:
         own = self._around.environment(self.assignment.spec, container)
         told = replace(container, environment={**container.environment, **own}) if own else container
         if (routers := self._around.routers) is not None and firelens.concerns(told):
-            told = await anyio.to_thread.run_sync(routers.equipped, self.assignment.spec, told, self._secrets or {})
+            told = await anyio.to_thread.run_sync(routers.equipped, self.assignment.spec, told, self._supplies.secrets)
         relay = self._around.relay
         return told if relay is None else await relay.equipped(self.assignment.spec, told)
 
@@ -285,7 +280,9 @@ class Runner:
     async def _pull(self, container: ContainerSpec) -> None:
         around, clock = self._around, self._around.clock
         self._note(container.name, pull_started_at=self.assignment.memory(container.name).pull_started_at or clock())
-        access = registries.access(self.assignment.spec, container, self._logins, around.control_plane, self._signer)
+        access = registries.access(
+            self.assignment.spec, container, self._supplies.logins, around.control_plane, self._signer
+        )
         image = await around.runtime.pull(container.image, around.pull_behavior, access)
         self._note(container.name, pulled=True, pull_stopped_at=clock(), image_digest=image.digest)
 
@@ -304,7 +301,7 @@ class Runner:
         """Take a fault as the end of what the step was for; False if the step must be tried again instead."""
         known = Fault(name=fault.name, message=fault.message)
         match step:
-            case steps.EnsureSandbox() | steps.FetchSecrets():
+            case steps.EnsureSandbox() | steps.FetchSupplies():
                 self._remember(replace(self.assignment, fault=known))
             case steps.PullImage() if known.name == "ResourceInitializationError":
                 self._remember(replace(self.assignment, fault=known))
@@ -347,8 +344,8 @@ def _key(step: Step) -> str:
             return name
         case steps.Tell():
             return _REPORT
-        case steps.FetchSecrets():
-            return _SECRETS
+        case steps.FetchSupplies():
+            return _SUPPLIES
         case steps.EnsureSandbox() | steps.RemoveSandbox() | steps.RemoveVolumes() | steps.Finish():
             return _TASK
         case _:

@@ -19,8 +19,8 @@ class EnsureSandbox(Struct, frozen=True):
     """Make the task's network and limits."""
 
 
-class FetchSecrets(Struct, frozen=True):
-    """Fetch the values of the task's secrets, all of them, before its first container is created."""
+class FetchSupplies(Struct, frozen=True):
+    """Fetch what the task needs that is not in its payload, before its first container is created."""
 
 
 class PullImage(Struct, frozen=True):
@@ -84,7 +84,7 @@ class Finish(Struct, frozen=True):
 
 Step = (
     EnsureSandbox
-    | FetchSecrets
+    | FetchSupplies
     | PullImage
     | CreateContainer
     | StartContainer
@@ -110,22 +110,22 @@ def next_steps(
     *,
     now: float,
     sandboxed: bool,
-    equipped: bool = True,
+    supplied: bool = True,
     creates_ahead: bool = False,
     cleanup_wait: float = 0,
 ) -> Plan:
     """Plan a task at `now` (epoch seconds).
 
     `sandboxed` tells that the sandbox is known to be there: it is asked for again after each restart of the agent.
-    `equipped` tells that the secrets of the task are at hand, which no restart survives either.
+    `supplied` tells that what is fetched for the task is at hand, which no restart survives either.
     `creates_ahead` tells that containers may be created, though not started, before it is.
     Containers of a stopped task are kept for `cleanup_wait` seconds after its end was acknowledged.
     """
     report = reports.due(view)
     told: tuple[Step, ...] = (Tell(report=report),) if report is not None else ()
     if not view.stopping:
-        creatable = equipped and (sandboxed or creates_ahead)
-        rising = _rise(view, now=now, sandboxed=sandboxed, equipped=equipped, creatable=creatable)
+        creatable = supplied and (sandboxed or creates_ahead)
+        rising = _rise(view, now=now, sandboxed=sandboxed, supplied=supplied, creatable=creatable)
         return Plan(steps=told + rising.steps, wake_at=rising.wake_at)
     if not view.stopped:
         return Plan(steps=told + tuple(_stops(view)))
@@ -134,20 +134,20 @@ def next_steps(
     return _clean_up(view, told, now=now, remove_at=view.assignment.told.stopped_at + cleanup_wait)
 
 
-def _rise(view: View, *, now: float, sandboxed: bool, equipped: bool, creatable: bool) -> Plan:
+def _rise(view: View, *, now: float, sandboxed: bool, supplied: bool, creatable: bool) -> Plan:
     """Bring every container up that may go on."""
     steps: list[Step] = []
     deadlines: list[float] = []
     rising = [container for container in view.containers if container.phase < Phase.RUNNING]
     if (rising or any(container.restarting for container in view.containers)) and not sandboxed:
         steps.append(EnsureSandbox())
-    if not equipped and any(container.phase < Phase.CREATED for container in rising):
-        steps.append(FetchSecrets())
+    if not supplied and any(container.phase < Phase.CREATED for container in rising):
+        steps.append(FetchSupplies())
     steps += _restarts(view, sandboxed=sandboxed)
     for container in rising:
         match dependencies.gate(view, container, now=now):
             case Ready():
-                step = _rung(container, sandboxed=sandboxed, equipped=equipped, creatable=creatable)
+                step = _rung(container, sandboxed=sandboxed, supplied=supplied, creatable=creatable)
                 if step is not None:
                     steps.append(step)
             case Waiting(until=until) if until is not None:
@@ -157,13 +157,13 @@ def _rise(view: View, *, now: float, sandboxed: bool, equipped: bool, creatable:
     return Plan(steps=tuple(steps), wake_at=min(deadlines, default=None))
 
 
-def _rung(container: ContainerView, *, sandboxed: bool, equipped: bool, creatable: bool) -> Step | None:
+def _rung(container: ContainerView, *, sandboxed: bool, supplied: bool, creatable: bool) -> Step | None:
     """The next rung of one container; an image may be pulled while the sandbox is being made.
 
     One of a private registry is pulled by what is in a secret.
     """
     if container.phase is Phase.NEW:
-        pullable = equipped or not isinstance(container.spec.registry_auth, AsmAuth)
+        pullable = supplied or not isinstance(container.spec.registry_auth, AsmAuth)
         return PullImage(container=container.spec) if pullable else None
     if container.phase is Phase.CREATED and container.memory.runtime_id is not None:
         return StartContainer(name=container.name, runtime_id=container.memory.runtime_id) if sandboxed else None

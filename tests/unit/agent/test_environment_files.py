@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from wherry.agent.environment_files import fetch, given, variables
 from wherry.agent.link.base import AccessKey, UnreachableError
 from wherry.agent.link.objects import LARGEST, S3, ObjectError
 from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.spec import ContainerSpec, TaskSpec
+from wherry.agent.supplies.environment_files import fetch, given, variables
 
 KEY = AccessKey(access_key_id="ASIAROLE", secret_access_key="secret", session_token="token")
 ARN = "arn:aws:s3:::bucket/folder/app one.env"

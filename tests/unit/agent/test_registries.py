@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tests.unit.agent.worlds import a_container, a_task
 
-from wherry.agent import registries
 from wherry.agent.link.base import AccessKey, RefusedError
 from wherry.agent.runtime.base import Login, RuntimeFault
 from wherry.agent.spec import AsmAuth, EcrAuth
+from wherry.agent.supplies import registries
 
 pytestmark = pytest.mark.anyio
 ROLE = AccessKey(access_key_id="ASIAEXECUTION", secret_access_key="shh", session_token="token")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from tests.unit.agent.worlds import a_container, a_task
 
-from wherry.agent import secrets
 from wherry.agent.link.base import AccessKey, RefusedError, UnreachableError
 from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.spec import Secret, SecretTarget, TaskSpec
+from wherry.agent.supplies import secrets
 
 pytestmark = pytest.mark.anyio
 ROLE = AccessKey(access_key_id="ASIAEXECUTION", secret_access_key="shh", session_token="token")

@@ -72,7 +72,7 @@ class World:
         self.now = 1000.0
         self.engine: dict[str, Observed] = {}
         self.sandboxed = False
-        self.equipped = not self.has_secrets
+        self.supplied = not self.has_secrets
         self.creates_ahead = random.random() < 0.5
         self.started: list[str] = []
         self.told: list[tuple[str, str]] = []
@@ -90,7 +90,7 @@ class World:
             view,
             now=self.now,
             sandboxed=self.sandboxed,
-            equipped=self.equipped,
+            supplied=self.supplied,
             creates_ahead=self.creates_ahead,
         )
         for step in plan.steps:
@@ -117,7 +117,7 @@ class World:
     def crash(self) -> None:
         """Restart the agent: only the assignment survives."""
         self.sandboxed = False
-        self.equipped = not self.has_secrets
+        self.supplied = not self.has_secrets
 
     @property
     def has_secrets(self) -> bool:
@@ -129,9 +129,9 @@ class World:
             case steps.EnsureSandbox():
                 self.sandboxed = True
                 self.assignment = replace(self.assignment, attached=True)
-            case steps.FetchSecrets():
-                assert not self.equipped, "secrets were fetched twice"
-                self.equipped = not broken
+            case steps.FetchSupplies():
+                assert not self.supplied, "a task was supplied twice"
+                self.supplied = not broken
                 if broken:
                     fault = Fault(name="ResourceInitializationError", message="no")
                     self.assignment = replace(self.assignment, fault=fault)
@@ -141,7 +141,7 @@ class World:
             case steps.CreateContainer(container=container):
                 self.check_may_rise(container)
                 assert self.sandboxed or self.creates_ahead, "a container was created too early"
-                assert self.equipped, "a container was created without its secrets"
+                assert self.supplied, "a container was created without its secrets"
                 if broken:
                     self.note(container.name, **self.fault())
                 else:

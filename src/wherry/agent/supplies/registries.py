@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from wherry.agent import secrets
 from wherry.agent.link.base import AccessKey, ControlPlane, RefusedError
 from wherry.agent.runtime.base import Access, Login, RuntimeFault
 from wherry.agent.spec import AsmAuth, ContainerSpec, EcrAuth, TaskSpec
+from wherry.agent.supplies import secrets
 from wherry.model.ecr import names
 from wherry.model.secret_reference import SecretReference
 

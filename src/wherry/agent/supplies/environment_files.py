@@ -1,6 +1,6 @@
-"""environmentFiles: variables out of objects in S3, read by the execution role before the first container is created.
+"""environmentFiles: variables out of objects in S3.
 
-Semantics after aws/amazon-ecs-agent agent/taskresource/envFiles. Like secrets, what was read lives in memory alone.
+Semantics after aws/amazon-ecs-agent agent/taskresource/envFiles.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What a task's containers are given that is not in its payload: values out of SSM Parameter Store and Secrets Manager.
-
-They are fetched by the execution role, once, before the first container is created. They live in the memory of the
-task's runner alone: neither the journal nor any log has them.
-"""
+"""Values out of SSM Parameter Store and Secrets Manager."""
 
 from __future__ import annotations
 
