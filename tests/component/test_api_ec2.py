@@ -11,6 +11,7 @@ from tests.builders import NOW, SCOPE, Counter
 from wherry.api.ec2.defaults import InstallationError, seed
 from wherry.api.ec2.zones import Zone
 from wherry.model.arn import Scope
+from wherry.model.call import Principal
 from wherry.model.network import NetworkInterface, Subnet
 from wherry.store import Store, Tx
 
@@ -232,5 +233,6 @@ def test_zone_ids_shorten_the_region_as_aws_does(region: str, zone_id: str) -> N
 async def test_the_caller_is_told_who_it_is(aws: Aws) -> None:
     identity = await aws("GetCallerIdentity", of="sts")
     assert identity == {"Account": "000000000000", "Arn": ROOT, "UserId": "000000000000"}
-    aws.principal = "arn:aws:iam::000000000000:user/alice"
-    assert (await aws("GetCallerIdentity", of="sts"))["UserId"] == "AKIATEST"
+    alice = "arn:aws:iam::000000000000:user/alice"
+    aws.caller = Principal(account_id="000000000000", arn=alice, access_key_id="AKIATEST", user_id="AIDAALICE")
+    assert (await aws("GetCallerIdentity", of="sts"))["UserId"] == "AIDAALICE"

@@ -188,7 +188,11 @@ async def stop(aws: Aws, task_arn: str) -> None:
             "InvalidParameterException",
             "No Fargate configuration exists for given values.",
         ),
-        ({"overrides": {"taskRoleArn": "arn:aws:iam::000000000000:user/x"}}, "InvalidParameterException", "Role is not valid"),
+        (
+            {"overrides": {"taskRoleArn": "arn:aws:iam::000000000000:user/x"}},
+            "InvalidParameterException",
+            "Role is not valid",
+        ),
         ({"overrides": {"containerOverrides": [{"name": "app", "cpu": 512}]}}, "InvalidParameterException", None),
     ],
 )

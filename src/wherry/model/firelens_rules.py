@@ -37,9 +37,10 @@ def _router(firelens: Member, path: Path, *, on_fargate: bool) -> Iterator[Probl
     yield from one_of(firelens.get("type"), TYPES, (*path, "type"))
     for name in options:
         yield from one_of(name, OPTIONS, (*path, "options"))
-    yield from one_of(options.get("enable-ecs-log-metadata"), ("true", "false"), (*path, "enable-ecs-log-metadata"))
+    here = (*path, "options", "enable-ecs-log-metadata")
+    yield from one_of(options.get("enable-ecs-log-metadata"), ("true", "false"), here)
     file_type, file = options.get("config-file-type"), options.get("config-file-value")
-    yield from one_of(file_type, ("s3", "file"), (*path, "config-file-type"))
+    yield from one_of(file_type, ("s3", "file"), (*path, "options", "config-file-type"))
     if file_type == "s3" and on_fargate:
         yield Problem(path, "Fargate compatible task definitions only support the config-file-type file")
     elif file_type == "s3":
@@ -64,7 +65,7 @@ def _source(logs: Member, path: Path, *, kind: str | None) -> Iterator[Problem]:
     output = [n for n in options if n not in (*own, "include-pattern", "exclude-pattern")]
     if (output or logs.get("secretOptions")) and plugin and plugin not in options:
         text = f"The log options of awsfirelens need '{plugin}', which names the output of {kind}."
-        yield Problem((*path, "options"), text)
+        yield Problem(path, text)
     limit = options.get("log-driver-buffer-limit")
     if limit is not None and not (limit.isascii() and limit.isdecimal() and int(limit) <= 536_870_912):
         yield Problem((*path, "options"), "log-driver-buffer-limit must be a number of bytes from 0 to 536870912.")

@@ -24,6 +24,7 @@ MODEL = botocore.session.get_session().get_service_model("ecs")
 # Two definitions that are valid and differ in every member that Wherry honours.
 ONE: dict[str, Any] = {
     "family": "one",
+    "enableFaultInjection": True,
     "taskRoleArn": "one",
     "executionRoleArn": "arn:aws:iam::000000000000:role/one",
     "networkMode": "bridge",
@@ -125,6 +126,7 @@ ONE: dict[str, Any] = {
 }
 TWO: dict[str, Any] = {
     "family": "two",
+    "enableFaultInjection": False,
     "taskRoleArn": "arn:aws:iam::000000000000:role/two",
     "executionRoleArn": "two",
     "networkMode": "none",
