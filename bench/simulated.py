@@ -18,9 +18,10 @@ from botocore.credentials import Credentials
 from tests.e2e.lab import Wherry, a_wherry
 
 from bench.peers import ECS_TIMES, until
-from wherry.agent.agent import AgentOptions, run_agent
+from wherry.agent.agent import run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
+from wherry.agent.options import AgentOptions
 from wherry.agent.runtime.fake.engine import Engine
 from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.agent.runtime.fake.script import Script

@@ -17,10 +17,11 @@ import trio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from trio.testing import MockClock
 
-from wherry.agent.agent import AgentOptions, run_agent
+from wherry.agent.agent import run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import Channel, DataStream, RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
+from wherry.agent.options import AgentOptions
 from wherry.agent.runtime.fake.engine import Engine
 from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.model.protocol import acs, tcs

@@ -28,8 +28,9 @@ from tests.component.cluster_plane import Link, Plane
 from tests.component.cluster_rules import Rules
 from tests.sums import sums_as_kept, sums_as_they_should_be
 
-from wherry.agent.agent import AgentOptions, run_agent
+from wherry.agent.agent import run_agent
 from wherry.agent.journal import Journal
+from wherry.agent.options import AgentOptions
 from wherry.agent.runtime.base import ContainerState
 from wherry.agent.runtime.fake.engine import Engine
 from wherry.agent.runtime.fake.runtime import FakeRuntime

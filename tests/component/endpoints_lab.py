@@ -15,13 +15,14 @@ import anyio
 import msgspec
 from tests.component.agent_lab import CLUSTER, INSTANCE, a_payload_task, task_arn
 
-from wherry.agent.agent import AgentOptions, run_agent
+from wherry.agent.agent import Equipment, run_agent
 from wherry.agent.credentials import RoleCredentialsStore
 from wherry.agent.endpoints.server import Endpoints
 from wherry.agent.endpoints.tokens import Tokens
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import AccessKey, Channel, RefusedError, UnreachableError
 from wherry.agent.link.pair import memory_pair
+from wherry.agent.options import AgentOptions
 from wherry.agent.runtime.fake.engine import Engine
 from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.model.protocol import acs
@@ -116,8 +117,7 @@ class Host:
             options=AgentOptions(),
             clock=self.engine.clock,
             entropy=Random(0).randbytes,
-            credentials=RoleCredentialsStore(state / "credentials"),
-            endpoints=endpoints,
+            equipment=Equipment(credentials=RoleCredentialsStore(state / "credentials"), endpoints=endpoints),
         )
         try:
             async with anyio.create_task_group() as group:

@@ -17,10 +17,11 @@ import boto3
 import pytest
 from botocore.credentials import Credentials
 
-from wherry.agent.agent import AgentOptions, run_agent
+from wherry.agent.agent import run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.base import RefusedError, UnreachableError
 from wherry.agent.link.remote import RemoteControlPlane
+from wherry.agent.options import AgentOptions
 from wherry.agent.runtime.fake.engine import Engine
 from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.app.control_plane import run_control_plane

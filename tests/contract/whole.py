@@ -14,9 +14,10 @@ import httpx
 from anyio.from_thread import start_blocking_portal
 from botocore.credentials import Credentials
 
-from wherry.agent.agent import AgentOptions, run_agent
+from wherry.agent.agent import run_agent
 from wherry.agent.journal import Journal
 from wherry.agent.link.remote import RemoteControlPlane
+from wherry.agent.options import AgentOptions
 from wherry.agent.runtime.fake.engine import Engine
 from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.agent.runtime.fake.script import Script

@@ -18,7 +18,7 @@ from anyio.abc import TaskStatus
 from botocore.credentials import Credentials
 
 from wherry.agent import agent
-from wherry.agent.agent import AgentOptions
+from wherry.agent.agent import Equipment
 from wherry.agent.credentials import DIRECTORY as CREDENTIALS
 from wherry.agent.credentials import RoleCredentialsStore
 from wherry.agent.endpoints import peers
@@ -32,6 +32,7 @@ from wherry.agent.link.base import AccessKey
 from wherry.agent.link.objects import S3
 from wherry.agent.link.remote import RemoteControlPlane
 from wherry.agent.logs.spool import Spool, SpoolError
+from wherry.agent.options import AgentOptions
 from wherry.agent.runtime.base import PullBehavior, RuntimeUnavailableError
 from wherry.agent.runtime.docker.runtime import DockerRuntime
 from wherry.agent.runtime.docker.sandboxes import SandboxChoice
@@ -73,7 +74,6 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                 runtime=runtime,
                 control_plane=control_plane,
                 journal=journal,
-                objects=objects,
                 options=AgentOptions(
                     cpu=settings.cpu,
                     memory=settings.memory,
@@ -89,10 +89,13 @@ async def run_agent(settings: Settings, *, task_status: TaskStatus[int] = anyio.
                 ),
                 clock=time.time,
                 entropy=os.urandom,
-                credentials=RoleCredentialsStore(credentials_of(instance)),
-                endpoints=endpoints,
-                spool=spool,
-                routers=Routers(routers.DIRECTORY / instance),
+                equipment=Equipment(
+                    credentials=RoleCredentialsStore(credentials_of(instance)),
+                    endpoints=endpoints,
+                    spool=spool,
+                    objects=objects,
+                    routers=Routers(routers.DIRECTORY / instance),
+                ),
             )
 
 
