@@ -16,7 +16,8 @@ from tests.builders import KEYRING, SCOPE, Counter, an_instance
 
 from wherry.api import table
 from wherry.api.sts import sessions
-from wherry.app import control_plane
+from wherry.app.application import application
+from wherry.app.control_plane import trust_of
 from wherry.model.instance import InstanceStatus
 from wherry.store import Store
 from wherry.wire.gateway import Gateway
@@ -41,11 +42,11 @@ async def ask(aws: Aws, kind: str, path: str, query: str = "", headers: tuple[tu
         services=table.services(aws.ctx),
         region=SCOPE.region,
         account_id=SCOPE.account_id,
-        trust=control_plane.trust_of(aws.ctx),
+        trust=trust_of(aws.ctx),
         clock=aws.ctx.clock,
         entropy=Counter(),
     )
-    application = control_plane.application(aws.ctx, gateway, control_plane.trust_of(aws.ctx))
+    router = application(aws.ctx, gateway, trust_of(aws.ctx))
     scope = {
         "type": kind,
         "path": path,
@@ -62,7 +63,7 @@ async def ask(aws: Aws, kind: str, path: str, query: str = "", headers: tuple[tu
     async def send(message: Any) -> None:
         answers.append(message)
 
-    await application(scope, receive, send)
+    await router(scope, receive, send)
     body = b"".join(answer.get("body", b"") for answer in answers)
     return answers[0]["status"], json.decode(body)
 
