@@ -17,7 +17,10 @@ from wherry.store.store import Store
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """The store, that of logs, the keys of secrets, and the sources of everything else. `clock` tells epoch seconds."""
+    """The store, that of logs, the keys of secrets, and the sources of everything else. `clock` tells epoch seconds.
+
+    `exec_sessions` are those of ECS Exec; `registry` is what the registry of images holds, None where none is run.
+    """
 
     store: Store
     logs: LogStore
