@@ -22,7 +22,12 @@ def pair(cluster: Cluster) -> dict[str, Any]:
     return cluster.running(cluster.run(cluster.register("pair", web("back", page="back"), front)))
 
 
-@pytest.mark.shows("RegisterTaskDefinition.networkMode", "ContainerDefinition.portMappings", "PortMapping.containerPort", "PortMapping.protocol")
+@pytest.mark.shows(
+    "RegisterTaskDefinition.networkMode",
+    "ContainerDefinition.portMappings",
+    "PortMapping.containerPort",
+    "PortMapping.protocol",
+)
 def test_a_task_is_reached_from_the_host_by_its_address(pair: dict[str, Any]) -> None:
     reach(address(pair), "back")
     reach(address(pair), "front", port=8081)
@@ -120,7 +125,9 @@ def test_environment_is_the_images_then_the_definitions_then_the_overrides(dress
     reach(address(dressed), "overridden")
 
 
-@pytest.mark.shows("ContainerDefinition.entryPoint", "ContainerDefinition.command", "ContainerDefinition.workingDirectory")
+@pytest.mark.shows(
+    "ContainerDefinition.entryPoint", "ContainerDefinition.command", "ContainerDefinition.workingDirectory"
+)
 def test_entry_point_command_and_working_directory(dressed: dict[str, Any]) -> None:
     arguments = inside(main_of(dressed), "cat", "/proc/1/cmdline").split("\0")
     assert arguments[-3:] == ["/server", "overridden", ""]
@@ -135,7 +142,13 @@ def test_labels_are_the_users_and_ours_where_they_clash(dressed: dict[str, Any],
     assert labels["com.amazonaws.ecs.task-arn"] == dressed["taskArn"]
 
 
-@pytest.mark.shows("ContainerDefinition.ulimits", "Ulimit", "ContainerDefinition.systemControls", "SystemControl", "ContainerDefinition.linuxParameters")
+@pytest.mark.shows(
+    "ContainerDefinition.ulimits",
+    "Ulimit",
+    "ContainerDefinition.systemControls",
+    "SystemControl",
+    "ContainerDefinition.linuxParameters",
+)
 def test_ulimits_system_controls_and_capabilities_hold(dressed: dict[str, Any]) -> None:
     limits = inside(main_of(dressed), "cat", "/proc/1/limits").splitlines()
     assert next(line for line in limits if line.startswith("Max open files")).split()[3:5] == ["1000", "2000"]
@@ -153,7 +166,13 @@ def test_the_resolver_is_the_definitions(dressed: dict[str, Any]) -> None:
     ]
 
 
-@pytest.mark.shows("RegisterTaskDefinition.cpu", "RegisterTaskDefinition.memory", "ContainerDefinition.cpu", "ContainerDefinition.memory", "ContainerDefinition.memoryReservation")
+@pytest.mark.shows(
+    "RegisterTaskDefinition.cpu",
+    "RegisterTaskDefinition.memory",
+    "ContainerDefinition.cpu",
+    "ContainerDefinition.memory",
+    "ContainerDefinition.memoryReservation",
+)
 def test_container_and_task_limits_are_in_the_cgroups(dressed: dict[str, Any]) -> None:
     host = inspected(main_of(dressed))["HostConfig"]
     assert (host["Memory"], host["MemoryReservation"], host["CpuShares"]) == (64 * MIB, 32 * MIB, 128)

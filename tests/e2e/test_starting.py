@@ -145,7 +145,7 @@ def test_a_database_of_a_newer_version(own: Wherry, kept: Callable[[], list[str]
 
 def test_a_damaged_journal(own: Wherry) -> None:
     assert own.up().terminate() == 0
-    (journal,) = (own.data / "agent").glob("*.db")
+    journal = own.data / "agent" / "journal.db"
     journal.write_bytes(b"\xff" * 8192)
     (error,) = refused(own, "up")
     assert error.startswith(f"error: {journal} is damaged (")

@@ -19,7 +19,9 @@ def ends(task: dict[str, Any]) -> tuple[str, str, list[int | None]]:
     return task["stopCode"], task["stoppedReason"], codes
 
 
-@pytest.mark.shows("ContainerDefinition.name", "ContainerDefinition.image", "RegisterTaskDefinition.containerDefinitions")
+@pytest.mark.shows(
+    "ContainerDefinition.name", "ContainerDefinition.image", "RegisterTaskDefinition.containerDefinitions"
+)
 def test_a_task_is_run_waited_for_stopped_and_waited_for(cluster: Cluster) -> None:
     ecs = cluster.ecs
     definition = cluster.register("life", web())
@@ -158,7 +160,9 @@ def test_a_failed_init_container_keeps_its_dependants_from_starting(cluster: Clu
 CHECK = {"command": ["CMD-SHELL", "timeout 1 wget -q -O - http://127.0.0.1:8080/"], "interval": 5, "timeout": 2}
 
 
-@pytest.mark.shows("ContainerDefinition.healthCheck", "HealthCheck.command", "HealthCheck.interval", "HealthCheck.retries")
+@pytest.mark.shows(
+    "ContainerDefinition.healthCheck", "HealthCheck.command", "HealthCheck.interval", "HealthCheck.retries"
+)
 def test_health_is_seen_and_waited_for(cluster: Cluster) -> None:
     arn = cluster.run(
         cluster.register(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 
@@ -41,6 +42,8 @@ def load(service_id: str) -> Service:
 
 def _metadata(service_id: str) -> dict[str, Any]:
     """Read what identifies a service from the beginning of its file: the whole costs tens of megabytes."""
+    if service_id not in _loader().list_available_services("service-2"):
+        raise UnknownServiceError(service_name=service_id, known_service_names="those of botocore")
     version = _loader().determine_latest_version(service_id, "service-2")
     path = Path(Loader.BUILTIN_DATA_PATH, service_id, version, "service-2.json.gz")
     if path.exists():

@@ -114,10 +114,9 @@ class Scene:
 def _unfinished(folder: Path) -> int:
     """Count what the agent has not finished, in a copy of its journal: it lets nobody else at the file."""
     with tempfile.TemporaryDirectory() as copies:
-        for part in folder.glob("*.db*"):
+        for part in folder.glob("journal.db*"):
             shutil.copy(part, copies)
-        (journal,) = Path(copies).glob("*.db")
-        with contextlib.closing(sqlite3.connect(journal)) as connection:
+        with contextlib.closing(sqlite3.connect(Path(copies, "journal.db"))) as connection:
             ((count,),) = connection.execute("SELECT count(*) FROM assignment WHERE finished_at IS NULL")
     return int(count)
 

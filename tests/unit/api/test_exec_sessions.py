@@ -6,7 +6,7 @@ import anyio
 import pytest
 from tests.builders import Counter
 
-from wherry.api.ecs.exec import stream_url
+from wherry.api.ecs.execute_command import stream_url
 from wherry.api.exec.sessions import MOST, TOKEN_LIFETIME, Session, Sessions, Side, Target, TooManySessionsError
 from wherry.api.exec.sessions import UnreachableError as Unreachable
 from wherry.settings import Settings
