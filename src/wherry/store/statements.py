@@ -168,17 +168,22 @@ class TableStatements(Generic[E]):
 
 
 class Statements:
-    """The statements over every table of a schema."""
+    """The statements over every table of a schema, compiled when a table is first used."""
 
     def __init__(self, schema: Schema, dialect: sa.Dialect) -> None:
-        self._tables: dict[type[Entity], TableStatements[Any]] = {
-            type_: TableStatements(table, schema.metadata.tables[table.name], dialect)
-            for type_, table in schema.tables.items()
-        }
+        self._schema = schema
+        self._dialect = dialect
+        self._tables: dict[type[Entity], TableStatements[Any]] = {}
 
     def of(self, type_: type[E]) -> TableStatements[E]:
         """Return the statements over the table of a type of entity."""
-        return self._tables[type_]
+        found = self._tables.get(type_)
+        if found is None:
+            # Two threads may do this at once; then one's work is for nothing.
+            table = self._schema.tables[type_]
+            described = self._schema.metadata.tables[table.name]
+            found = self._tables[type_] = TableStatements(table, described, self._dialect)
+        return found
 
 
 def position(values: Sequence[Scalar]) -> dict[str, Any]:
