@@ -38,55 +38,6 @@ async def refuse(websocket: WebSocket, error: ApiError) -> None:
     await websocket.send_denial_response(Response(body, status_code=error.status, media_type="application/json"))
 
 
-class WebSocketChannel:
-    """Frames of an accepted websocket; closing shows as anyio's `EndOfStream` and `ClosedResourceError`."""
-
-    def __init__(self, websocket: WebSocket) -> None:
-        """Take an accepted `websocket`."""
-        self._websocket = websocket
-        self._sending = anyio.Lock()
-        self._closed = False
-
-    async def send(self, frame: dict[str, Any]) -> None:
-        """Send one frame as a JSON text."""
-        async with self._sending:
-            if self._closed:
-                raise anyio.ClosedResourceError
-            try:
-                await self._websocket.send_text(msgspec.json.encode(frame).decode())
-            except (WebSocketDisconnect, RuntimeError) as error:
-                self._closed = True
-                raise anyio.ClosedResourceError from error
-
-    async def receive(self) -> dict[str, Any]:
-        """Wait for the next frame; what is no JSON object ends the stream, as a broken peer deserves."""
-        try:
-            message = await self._websocket.receive()
-        except RuntimeError as error:
-            raise anyio.EndOfStream from error
-        if message["type"] == "websocket.disconnect":
-            self._closed = True
-            raise anyio.EndOfStream
-        text = message.get("text") or (message.get("bytes") or b"").decode(errors="replace")
-        try:
-            frame = msgspec.json.decode(_without_head(text))
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise anyio.EndOfStream from error
-        if not isinstance(frame, dict):
-            raise anyio.EndOfStream
-        return frame
-
-    async def aclose(self) -> None:
-        """Close both directions."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._websocket.close()
-        except (WebSocketDisconnect, RuntimeError):
-            return  # The other side was faster.
-
-
 class WebSocketStream:
     """Texts and octets of an accepted websocket; closing shows as anyio's `EndOfStream` and `ClosedResourceError`."""
 
@@ -129,6 +80,36 @@ class WebSocketStream:
             await self._websocket.close()
         except (WebSocketDisconnect, RuntimeError):
             return  # The other side was faster.
+
+
+class WebSocketChannel:
+    """JSON objects over an accepted websocket, a text each; closing shows as it does on a `WebSocketStream`."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        """Take an accepted `websocket`."""
+        self._stream = WebSocketStream(websocket)
+        self._sending = anyio.Lock()
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """Send one frame."""
+        async with self._sending:
+            await self._stream.send(msgspec.json.encode(frame).decode())
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for the next frame; what is no JSON object ends the stream, as a broken peer deserves."""
+        received = await self._stream.receive()
+        text = received if isinstance(received, str) else received.decode(errors="replace")
+        try:
+            frame = msgspec.json.decode(_without_head(text))
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise anyio.EndOfStream from error
+        if not isinstance(frame, dict):
+            raise anyio.EndOfStream
+        return frame
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        await self._stream.aclose()
 
 
 def _without_head(text: str) -> str:

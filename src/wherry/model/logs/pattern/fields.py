@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from wherry.model.logs.pattern.scan import MAX_DEPTH, OPERATORS, Reader, Test, value_test
+from wherry.model.logs.pattern.scan import OPERATORS, Reader, Test, alternatives, value_test
 
 _NAME = re.compile(r"[^\s,\]=!<>&|\"%().]+")
 _BARE = re.compile(r"[^\s,\]&|\"()]+")
@@ -27,7 +27,7 @@ def compile_fields(text: str) -> Callable[[str], bool]:
                 raise reader.error("there can be only one '...'")
             after = []
         else:
-            (before if after is None else after).append(_field(reader, 0))
+            (before if after is None else after).append(alternatives(reader, _comparison))
         if reader.take("]"):
             break
         reader.expect(",")
@@ -61,27 +61,7 @@ def _groups(found: re.Match[str]) -> Sequence[str | None]:
     return found.groups()
 
 
-def _field(reader: Reader, depth: int) -> Test:
-    if depth > MAX_DEPTH:
-        raise reader.error("parentheses nest too deeply")
-    alternatives = [_conjunction(reader, depth)]
-    while reader.take("||"):
-        alternatives.append(_conjunction(reader, depth))
-    return alternatives[0] if len(alternatives) == 1 else lambda text: any(test(text) for test in alternatives)
-
-
-def _conjunction(reader: Reader, depth: int) -> Test:
-    tests = [_comparison(reader, depth)]
-    while reader.take("&&"):
-        tests.append(_comparison(reader, depth))
-    return tests[0] if len(tests) == 1 else lambda text: all(test(text) for test in tests)
-
-
-def _comparison(reader: Reader, depth: int) -> Test:
-    if reader.take("("):
-        inner = _field(reader, depth + 1)
-        reader.expect(")")
-        return inner
+def _comparison(reader: Reader) -> Test:
     if reader.match(_NAME) is None and reader.peek(*OPERATORS) is None:
         if reader.peek(",", "]") is None:
             raise reader.error("the name of a field is missing")

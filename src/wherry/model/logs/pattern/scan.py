@@ -5,8 +5,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from wherry.model.logs.regex import RegexError, compile_regex
+
+T = TypeVar("T")
 
 Number = int | float
 
@@ -166,3 +169,28 @@ def _fits(text: str, first: str, between: list[str], last: str) -> bool:
             return False
         at = found + len(part)
     return at <= end
+
+
+def alternatives(reader: Reader, leaf: Callable[[Reader], Callable[[T], bool]], depth: int = 0) -> Callable[[T], bool]:
+    """Read what `||` and `&&` join, the second first, and parentheses around more of it; `leaf` reads one condition."""
+    if depth > MAX_DEPTH:
+        raise reader.error("parentheses nest too deeply")
+    found = [_conjunction(reader, leaf, depth)]
+    while reader.take("||"):
+        found.append(_conjunction(reader, leaf, depth))
+    return found[0] if len(found) == 1 else lambda subject: any(one(subject) for one in found)
+
+
+def _conjunction(reader: Reader, leaf: Callable[[Reader], Callable[[T], bool]], depth: int) -> Callable[[T], bool]:
+    found = [_part(reader, leaf, depth)]
+    while reader.take("&&"):
+        found.append(_part(reader, leaf, depth))
+    return found[0] if len(found) == 1 else lambda subject: all(one(subject) for one in found)
+
+
+def _part(reader: Reader, leaf: Callable[[Reader], Callable[[T], bool]], depth: int) -> Callable[[T], bool]:
+    if not reader.take("("):
+        return leaf(reader)
+    inner = alternatives(reader, leaf, depth + 1)
+    reader.expect(")")
+    return inner

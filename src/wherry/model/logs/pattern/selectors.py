@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from wherry.model.logs.pattern.scan import MAX_DEPTH, OPERATORS, Reader, value_test
+from wherry.model.logs.pattern.scan import OPERATORS, Reader, alternatives, value_test
 
 Judge = Callable[[Any], bool]
 """Judges a whole message."""
@@ -26,7 +26,7 @@ def compile_selectors(text: str) -> Callable[[str], bool]:
     """Make the predicate; a message that is no JSON object does not match."""
     reader = Reader(text)
     reader.expect("{")
-    judge = _alternatives(reader, 0)
+    judge = alternatives(reader, _condition)
     reader.expect("}")
     if not reader.is_at_end:
         raise reader.error("something follows the closing brace")
@@ -43,27 +43,7 @@ def compile_selectors(text: str) -> Callable[[str], bool]:
     return matches
 
 
-def _alternatives(reader: Reader, depth: int) -> Judge:
-    if depth > MAX_DEPTH:
-        raise reader.error("parentheses nest too deeply")
-    judges = [_conjunction(reader, depth)]
-    while reader.take("||"):
-        judges.append(_conjunction(reader, depth))
-    return judges[0] if len(judges) == 1 else lambda document: any(judge(document) for judge in judges)
-
-
-def _conjunction(reader: Reader, depth: int) -> Judge:
-    judges = [_condition(reader, depth)]
-    while reader.take("&&"):
-        judges.append(_condition(reader, depth))
-    return judges[0] if len(judges) == 1 else lambda document: all(judge(document) for judge in judges)
-
-
-def _condition(reader: Reader, depth: int) -> Judge:
-    if reader.take("("):
-        inner = _alternatives(reader, depth + 1)
-        reader.expect(")")
-        return inner
+def _condition(reader: Reader) -> Judge:
     if reader.match(_NOT_EXISTS):
         find = _selector(reader)
         return lambda document: not find(document)
