@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -103,7 +102,6 @@ def test_a_star_takes_any_text(parts, between):
     assert matches("*".join(parts), between.join(parts))
 
 
-def test_no_pattern_is_slow():
-    before = time.perf_counter()
+def test_no_pattern_goes_back_for_every_star():
+    # One that did would be at it until the end of the world.
     assert not matches("*a" * 200 + "*b", "a" * 2_000)
-    assert time.perf_counter() - before < 2
