@@ -42,6 +42,8 @@ class MemoryContent:
         self.manifests: dict[tuple[str, str], bytes] = {}
         self.missing: set[str] = set()
         self.away = False
+        self.media_type: str | None = None
+        """What the last body that passed through was said to be."""
 
     async def put_manifest(self, repository: str, digest: str, text: bytes, media_type: str) -> None:
         assert media_type
@@ -63,6 +65,7 @@ class MemoryContent:
     async def pass_on(self, method, target, headers, body) -> AsyncIterator[Answer]:
         self._reach()
         assert "authorization" not in headers
+        self.media_type = headers.get("content-type")
         sent = b"".join([piece async for piece in body]) if body is not None else b""
 
         async def pieces():

@@ -339,3 +339,26 @@ async def test_a_caller_may_do_what_its_policies_say(ecr):
     assert taken.text == "POST /v2/team/web/blobs/uploads/ 0"
     own = await ecr.http("POST", f"/v2/team/web/blobs/uploads/?mount={layer}&from=team/web", password=password)
     assert own.text.endswith(f"?mount={layer}&from=team/web 0")
+
+
+@pytest.mark.parametrize(
+    ("query", "passed"),
+    [
+        ("mount=sha256:0a&from=team/web&digest=x", "?mount=sha256:0a&from=team/web"),
+        ("mount=sha256:0a&from=team/web&from=other&mount=x", "?mount=sha256:0a&from=team/web"),
+        ("mount=sha256:0a%26from%3Dother&from=team/web", "?mount=sha256:0a%26from%3Dother&from=team/web"),
+        ("mount=sha256:0a", ""),
+        ("from=team/web", ""),
+    ],
+)
+async def test_the_registry_is_told_no_other_source_of_a_layer_than_was_checked(ecr, query, passed):
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await ecr.http("POST", f"/v2/team/web/blobs/uploads/?{query}", content=b"from=other", headers=form)
+    assert answer.text == f"POST /v2/team/web/blobs/uploads/{passed} 10"
+    assert ecr.content.media_type == "application/octet-stream"
+
+
+@pytest.mark.parametrize("source", ["team/web;", "..", "team/web%zz", "%00"])
+async def test_a_layer_is_taken_over_from_a_repository_only(ecr, source):
+    refused = await ecr.http("POST", f"/v2/team/web/blobs/uploads/?mount=sha256:0a&from={source}")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "NAME_INVALID")

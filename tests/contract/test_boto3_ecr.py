@@ -8,7 +8,7 @@ import json
 import os
 import resource
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,38 @@ def test_a_user_may_do_in_a_repository_what_its_policies_say(ecr: Any, endpoint:
             assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, "DENIED")
         iam.delete_user_policy(UserName="puller", PolicyName="pull")
         assert puller.get("/v2/mine/manifests/1").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("query", "form"),
+    [
+        ("mount={layer}&from=hidden", {}),
+        ("", {"mount": "{layer}", "from": "hidden"}),
+        ("mount={layer}&from=shown", {"mount": "{layer}", "from": "hidden"}),
+        ("mount={layer}&from=shown;&from=hidden", {}),
+        ("mount={layer}&from=shown%zz&from=hidden", {}),
+    ],
+)
+def test_a_layer_is_taken_over_from_where_it_may_be_read_only(
+    ecr: Any, endpoint: str, http: httpx.Client, query: str, form: dict[str, str]
+) -> None:
+    iam, name = client("iam", endpoint), f"taker-{os.urandom(4).hex()}"
+    for repository in ("hidden", "shown", name):
+        with suppress(ecr.exceptions.RepositoryAlreadyExistsException):
+            ecr.create_repository(repositoryName=repository)
+    layer = upload(http, "hidden", b"a secret")
+    iam.create_user(UserName=name)
+    arns = [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{one}" for one in ("shown", name)]
+    statements = [{"Effect": "Allow", "Action": "ecr:*", "Resource": arns}]
+    statements.append({"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"})
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=name, PolicyName="push", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    with registry(client("ecr", endpoint, key["AccessKeyId"], key["SecretAccessKey"])) as taker:
+        data = {member: value.format(layer=layer) for member, value in form.items()}
+        begun = taker.post(f"/v2/{name}/blobs/uploads/?{query.format(layer=layer)}", data=data)
+        assert begun.status_code in (202, 400), begun.text
+        assert taker.get(f"/v2/{name}/blobs/{layer}").status_code == 404
 
 
 def test_terraform_creates_refreshes_updates_and_destroys_a_repository(ecr: Any) -> None:

@@ -6,7 +6,7 @@ Tags and images are rows; layers, of any size, pass through in pieces and are ne
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 import structlog
@@ -32,12 +32,14 @@ from wherry.store import Tx
 log = structlog.get_logger()
 
 _VERSION = {"docker-distribution-api-version": "registry/2.0"}
-_ASKED = ("content-type", "content-length", "content-range", "range", "accept")
+_ASKED = ("content-length", "content-range", "range", "accept")
 _ANSWERED = (
     *("content-type", "content-length", "content-range", "accept-ranges", "etag", "cache-control"),
     *("docker-content-digest", "docker-upload-uuid", "location", "range"),
 )
 """The headers that pass through, each way."""
+_LAYER = {"content-type": "application/octet-stream"}
+"""What every body is that passes through: as a form it could say to the registry what the query does not."""
 
 
 class Front:
@@ -102,15 +104,22 @@ class Front:
         await ctx.store.read(lookup.repository, wanted.repository, account, account)
 
     async def _mounting(self, request: Request, wanted: Wanted, principal: Principal) -> Wanted:
-        """Let a layer be taken over from another repository only by who may pull from there; else it is uploaded."""
-        source = parse_qs(wanted.query).get("from", [""])[0]
-        if wanted.operation != "InitiateLayerUpload" or not source:
+        """Let a layer be taken over from another repository only by who may pull from there; else it is uploaded.
+
+        Queries can be read in several ways: the registry behind is given what was read here, and nothing else.
+        """
+        if wanted.operation != "InitiateLayerUpload":
             return wanted
+        query, unmounted = parse_qs(wanted.query), msgspec.structs.replace(wanted, query="")
+        layer, source = query.get("mount", [""])[0], query.get("from", [""])[0]
+        if not layer or not source:
+            return unmounted
+        lookup.check_repository_name(source)
         try:
             await decide.authorize(self._ctx, self._call(request, "GetDownloadUrlForLayer", source, principal))
         except ApiError:
-            return msgspec.structs.replace(wanted, query="")
-        return wanted
+            return unmounted
+        return msgspec.structs.replace(wanted, query=urlencode({"mount": layer, "from": source}, safe=":/"))
 
     def _call(self, request: Request, operation: str, repository: str, principal: Principal) -> Call:
         return Call(
@@ -190,6 +199,7 @@ async def _pass_on(content: Content, request: Request, send: Send, wanted: Wante
     headers = {name: request.headers[name] for name in _ASKED if name in request.headers}
     has_body = "transfer-encoding" in request.headers or headers.get("content-length", "0") != "0"
     body = _pieces(request) if has_body else None
+    headers |= _LAYER if has_body else {}
     async with content.pass_on(request.method, wanted.target, headers, body) as answer:
         await _relay(answer, request, send)
 
