@@ -14,8 +14,9 @@ from wherry.api.acs.credentials import APPLICATION, EXECUTION
 from wherry.api.acs.payload import Terms
 from wherry.api.ecs import roles
 from wherry.api.sts import sessions
+from wherry.model.ecr.names import RegistryNames
 from wherry.model.errors import ClientException
-from wherry.model.network import Subnet
+from wherry.model.network import NetworkInterface, Subnet
 from wherry.model.protocol.task import PayloadTask
 from wherry.model.task import Task
 from wherry.store import Store
@@ -154,3 +155,39 @@ async def test_a_role_that_goes_while_the_task_waits_is_told_as_missing(aws: Aws
     terms = Terms(region="us-east-1", stop_timeout=30)
     [(_, own)] = await aws.store.read(assignments.translate, arns, terms=terms, custom=roles.custom(aws.ctx))
     assert own.missing == TASK_ROLE
+
+
+async def test_a_task_whose_role_has_gone_is_stopped_and_the_agent_says_when_it_has(aws: Aws) -> None:
+    await aws("RegisterTaskDefinition", **DEFINITION, taskRoleArn=TASK_ROLE)
+    [started] = (await run(aws))["tasks"]
+    instance = an_instance().container_instance_arn
+    await aws.store.write(assignments.not_assumed, instance, started["taskArn"], "no role", NOW + 1)
+    task = await aws.store.read(lambda tx: tx.get(Task, started["taskArn"]))
+    assert (task.desired_status, task.stopped_reason) == ("STOPPED", "no role")
+    assert not task.is_stopped
+    # Its interface stays until then: the agent may have given the address out already.
+    assert await aws.store.read(lambda tx: tx.find(NetworkInterface, task_arn=task.task_arn))
+
+
+async def test_a_service_needs_roles_that_its_tasks_can_have(aws: Aws) -> None:
+    await aws("RegisterTaskDefinition", **DEFINITION, taskRoleArn=TASK_ROLE)
+    subnet = (await aws.store.read(lambda tx: tx.find(Subnet)))[0]
+    network = {"awsvpcConfiguration": {"subnets": [subnet.subnet_id]}}
+    service = {"serviceName": "web", "taskDefinition": "web", "desiredCount": 1, "launchType": "FARGATE"}
+    await aws("CreateService", **service, networkConfiguration=network)
+    await aws("DeleteRole", of="iam", RoleName="web")
+    with pytest.raises(ClientException, match="ECS was unable to assume the role"):
+        await aws("UpdateService", service="web", forceNewDeployment=True)
+    # What starts no deployment is not held up by it.
+    await aws("UpdateService", service="web", desiredCount=0)
+
+
+async def test_an_execution_role_of_the_overrides_is_the_one_that_pulls(aws: Aws) -> None:
+    container = {"name": "web", "image": "localhost:4566/web:1"}
+    await aws("RegisterTaskDefinition", **DEFINITION | {"containerDefinitions": [container]})
+    await run(aws, overrides={"executionRoleArn": "puller"})
+    names = RegistryNames(account_id="000000000000", region="us-east-1", hosts=frozenset({"localhost:4566"}))
+    terms = Terms(region="us-east-1", stop_timeout=30, registry=names)
+    arns = [task.task_arn for task in await aws.store.read(lambda tx: tx.find(Task))]
+    [(told, _)] = await aws.store.read(assignments.translate, arns, terms=terms, custom=roles.custom(aws.ctx))
+    assert told.containers[0].registry_authentication.ecr_auth_data.use_execution_role

@@ -146,7 +146,10 @@ class Reader:
             for page in self._cloudwatch.get_paginator("filter_log_events").paginate(**asked):
                 yield from page["events"]
         except self._cloudwatch.exceptions.ResourceNotFoundException:
-            return  # The first container to write makes the group and its stream.
+            # One that is not there, of a container that has not written yet, hides none of those that are.
+            half = len(names) // 2
+            for part in (names[:half], names[half:]) if half else ():
+                yield from self._events(group, part, begin)
 
     def _remember(self, event_id: str) -> None:
         if len(self._order) == self._order.maxlen:

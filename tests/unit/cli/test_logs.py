@@ -55,6 +55,7 @@ class CloudWatch:
 
     def __init__(self) -> None:
         self.events: dict[str, list[dict[str, Any]]] = {}
+        self.missing: set[str] = set()
         self.asked: list[dict[str, Any]] = []
 
     def get_paginator(self, _: str) -> CloudWatch:
@@ -62,7 +63,7 @@ class CloudWatch:
 
     def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
         self.asked.append(asked)
-        if asked["logGroupName"] not in self.events:
+        if asked["logGroupName"] not in self.events or set(asked["logStreamNames"]) & self.missing:
             raise LookupError
         yield {
             "events": [
@@ -165,3 +166,12 @@ def test_spans_of_time(span: str, expected: int) -> None:
 def test_what_is_no_span_is_refused(span: str) -> None:
     with pytest.raises(CommandFailed, match="no span of time"):
         logs.seconds(span)
+
+
+def test_a_stream_that_is_not_there_yet_hides_none_of_the_others() -> None:
+    cloudwatch = CloudWatch()
+    streams = [a_stream(f"s{number}") for number in range(9)]
+    cloudwatch.events["/web"] = [event(number, f"s{number}") for number in range(1, 9)]
+    cloudwatch.missing = {"s0", "s5"}
+    shown = said(Reader(cloudwatch, pattern=None, begin=0), *streams)
+    assert shown == [f"line {number}" for number in (1, 2, 3, 4, 6, 7, 8)]

@@ -141,8 +141,15 @@ def stop_acknowledged(tx: Tx, instance_arn: str, task_arns: list[str], now: floa
             tx.put(advanced)
 
 
+def not_assumed(tx: Tx, instance_arn: str, task_arn: str, why: str, now: float) -> None:
+    """Let a task stop that cannot have its roles; the agent, which may have begun with it, says when it has."""
+    task = tx.get(Task, task_arn)
+    if task is not None and task.container_instance_arn == instance_arn and task.started_at is None:
+        tx.put(tasks.want_stopped(task, code=tasks.StopCode.TASK_FAILED_TO_START, reason=why, now=now))
+
+
 def refused(tx: Tx, instance_arn: str, task_arns: Collection[str], why: str, now: float) -> None:
-    """End tasks that the agent could not take or was never sent: it has nothing of them, and nobody else ever will.
+    """End tasks that the agent could not take: it has nothing of them, and nobody else ever will.
 
     Those that have run are left to the agent, which must have taken them once.
     """

@@ -10,6 +10,7 @@ import msgspec
 from wherry.api.acs import volumes
 from wherry.api.acs.log_config import log_config
 from wherry.api.acs.registry_auth import registry_authentication
+from wherry.api.ecs import roles
 from wherry.model import secret_reference
 from wherry.model.base import Value
 from wherry.model.ecr.names import RegistryNames
@@ -124,7 +125,11 @@ def _container(container: Container, definition: TaskDefinition, task: Task, ter
         image=container.image,
         container_arn=container.container_arn,
         registry_authentication=registry_authentication(
-            container.image, defined, definition, region=terms.region, names=terms.registry
+            container.image,
+            defined,
+            has_execution_role=roles.named(definition, task.overrides).execution is not None,
+            region=terms.region,
+            names=terms.registry,
         ),
         essential=defined.essential,
         cpu=override.cpu if override.cpu is not None else defined.cpu,

@@ -8,7 +8,7 @@ from wherry.model import arn
 from wherry.model.arn import Scope
 from wherry.model.ecr.names import RegistryNames
 from wherry.model.protocol.container import AsmAuthData, EcrAuthData, RegistryAuthentication
-from wherry.model.taskdef import ContainerDefinition, TaskDefinition
+from wherry.model.taskdef import ContainerDefinition
 from wherry.settings import TASKS_ADDRESS, Settings
 
 
@@ -25,7 +25,12 @@ def registry_names(settings: Settings, scope: Scope) -> RegistryNames | None:
 
 
 def registry_authentication(
-    image: str, defined: ContainerDefinition, definition: TaskDefinition, *, region: str, names: RegistryNames | None
+    image: str,
+    defined: ContainerDefinition,
+    *,
+    has_execution_role: bool,
+    region: str,
+    names: RegistryNames | None,
 ) -> RegistryAuthentication | None:
     """Say which credentials an image needs: those of a secret, or a token of our own registry."""
     if (credentials := defined.repository_credentials) is not None:
@@ -40,6 +45,6 @@ def registry_authentication(
         ecr_auth_data=EcrAuthData(
             region=names.region,
             registry_id=names.account_id,
-            use_execution_role=definition.execution_role_arn is not None,
+            use_execution_role=has_execution_role,
         ),
     )

@@ -187,7 +187,7 @@ class Session:
             for task, own in found:
                 if not _can_begin(task, own):
                     why = roles.not_assumed(own.missing or "")
-                    await ctx.store.write(rows.refused, self._instance_arn, [task.arn], why, ctx.clock())
+                    await ctx.store.write(rows.not_assumed, self._instance_arn, task.arn, why, ctx.clock())
             if not translated:
                 continue
             message = acs.PayloadMessage(

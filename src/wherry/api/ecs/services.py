@@ -9,7 +9,8 @@ import msgspec
 from msgspec import structs
 
 from wherry.api.context import Context
-from wherry.api.ecs import clusters, host_use, networking, paging, service_request, strategy, tags, taskdefs
+from wherry.api.ecs import clusters, host_use, networking, paging, roles, service_request, strategy, tags, taskdefs
+from wherry.api.ecs.roles import Custom
 from wherry.api.ecs.service_views import Picture, picture, view
 from wherry.api.ecs.strategy import Capacity
 from wherry.model import arn, rollout
@@ -37,6 +38,7 @@ from wherry.model.service import (
     ServiceRevision,
     ServiceStatus,
 )
+from wherry.model.task import TaskOverride
 from wherry.store import Tx
 
 _COMPARED = (
@@ -66,6 +68,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     now: float
     entropy: Entropy
     principal: str
+    custom: Custom
     host_rules: HostRules = NOTHING
     tags: tuple[Tag, ...] = ()
 
@@ -78,6 +81,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             now=ctx.clock(),
             entropy=ctx.entropy,
             principal=call.principal.arn,
+            custom=roles.custom(ctx),
             host_rules=ctx.settings.host_rules,
             tags=tags.check(call.params.get("tags")),
         )
@@ -280,6 +284,7 @@ def _check_fit(tx: Tx, asked: Asked, service: Service) -> None:
     if definition is None:
         raise ClientException("TaskDefinition not found.")
     host_use.check(definition, asked.host_rules)
+    roles.check_assumable(tx, roles.named(definition, TaskOverride()), asked.custom)
     capacity = Capacity(launch_type=service.launch_type, strategy=service.capacity_provider_strategy)
     strategy.check_compatible(capacity, definition)
     networking.check(tx, definition.network_mode, service.network_configuration)
