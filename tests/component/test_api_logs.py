@@ -147,3 +147,39 @@ async def test_a_full_disk_is_told_and_asked_to_be_tried_again(aws: Aws) -> None
     assert code == "ServiceUnavailableException"
     assert "Free some space" in message
     assert await found(aws) == []
+
+
+@pytest.mark.anyio
+async def test_no_end_is_too_late(aws: Aws) -> None:
+    await put(aws, START)
+    for end in (2**63 - 1, 2**63 - 2):
+        assert await found(aws, startTime=0, endTime=end) == ["at 0"]
+        read = await aws("GetLogEvents", of="logs", logGroupName="g", logStreamName="s", endTime=end)
+        assert [event["message"] for event in read["events"]] == ["at 0"]
+
+
+@pytest.mark.anyio
+async def test_a_query_reads_its_groups_together_the_newest_event_first(aws: Aws) -> None:
+    await aws("CreateLogGroup", of="logs", logGroupName="h")
+    await aws("CreateLogStream", of="logs", logGroupName="h", logStreamName="s")
+    await put(aws, *(START + 10 * number for number in range(5)))
+    events = [{"timestamp": START + 10 * number + 5, "message": f"h at {10 * number + 5}"} for number in range(5)]
+    await aws("PutLogEvents", of="logs", logGroupName="h", logStreamName="s", logEvents=events)
+    query = await aws(
+        "StartQuery",
+        of="logs",
+        logGroupNames=["g", "h"],
+        startTime=START // 1000,
+        endTime=START // 1000,
+        queryString="fields @message, @log | limit 4",
+    )
+    step = controller(aws.ctx.logs, aws.ctx.scope, clock=lambda: aws.now, entropy=aws.ctx.entropy)._step
+    await step(query["queryId"])
+    results = (await aws("GetQueryResults", of="logs", **query))["results"]
+    rows = [{cell["field"]: cell["value"] for cell in row} for row in results]
+    assert [(row["@message"], row["@log"]) for row in rows] == [
+        ("h at 45", "000000000000:h"),
+        ("at 40", "000000000000:g"),
+        ("h at 35", "000000000000:h"),
+        ("at 30", "000000000000:g"),
+    ]

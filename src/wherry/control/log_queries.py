@@ -14,10 +14,9 @@ from wherry.model.ids import Entropy
 from wherry.model.logs.chunk import Event, Position
 from wherry.model.logs.insights import Plan, QueryError, Row, compile_query
 from wherry.model.logs.insights.values import Time, Value
-from wherry.model.logs.nouns import LogGroup, LogQuery, LogResults, QueryStatus, ResultRow
+from wherry.model.logs.nouns import LogGroup, LogQuery, LogResults, LogStream, QueryStatus, ResultRow
 from wherry.model.logs.page import event_id, span_of
 from wherry.store.logs import LogStore, LogTx, reading
-from wherry.store.logs.reading import EVERYTHING
 from wherry.store.schema import Range
 
 SLICE_SECONDS = 1.0
@@ -62,18 +61,18 @@ def _forget(tx: LogTx, before: float) -> None:
 
 
 class _Progress:
-    """How far a query has come: what it counts, and where in its groups it goes on."""
+    """How far a query has come: what it counts, and before which position it goes on."""
 
     def __init__(self, query: LogQuery) -> None:
         self.plan: Plan = compile_query(query.query_string, limit=query.limit or None)
-        self.groups = list(query.log_groups)
+        self.is_read = False
         self.before: Position | None = None
         self.scanned = 0
         self.bytes = 0
 
     @property
     def is_over(self) -> bool:
-        return not self.groups or self.plan.is_full
+        return self.is_read or self.plan.is_full
 
     def push(self, event: Event, *, log: str, stream: str) -> None:
         self.scanned += 1
@@ -124,25 +123,27 @@ def _finish(tx: LogTx, query_id: str, changes: Mapping[str, Any], rows: tuple[Re
 
 
 def _scan(tx: LogTx, query: LogQuery, progress: _Progress, scope: Scope, *, now: float) -> None:
-    """Go on for a while, through the first of the groups that are left, from the newest event to the oldest."""
-    group = tx.get(LogGroup, progress.groups[0])
-    if group is None:
-        progress.groups.pop(0)
-        return
-    start = max(query.start_time * 1000, group.expired_before(now))
-    span = span_of(start, query.end_time * 1000 + 1000)
+    """Go on for a while through all groups together, from the newest event to the oldest."""
+    whole = span_of(query.start_time * 1000, query.end_time * 1000 + 1000)
     if progress.before is not None:
-        span = span._replace(end=min(span.end, progress.before))
-    enough = reading.patience(span, SLICE_SECONDS)
-    merge = reading.events_of_group(tx, group, span, of=EVERYTHING, backward=True, enough=enough)
-    names: dict[int, str] = {}
+        whole = whole._replace(end=min(whole.end, progress.before))
+    groups = {group.id: group for key in query.log_groups if (group := tx.get(LogGroup, key)) is not None}
+    spans = [
+        (group, whole._replace(start=max(whole.start, span_of(group.expired_before(now), None).start)))
+        for group in groups.values()
+    ]
+    merge = reading.events_of_groups(tx, spans, enough=reading.patience(whole, SLICE_SECONDS))
+    streams: dict[int, LogStream] = {}
     for events, log_stream_id in merge:
-        if log_stream_id not in names:
-            names |= reading.names_of(tx, (log_stream_id,))
+        if log_stream_id not in streams:
+            streams |= {stream.id: stream for stream in tx.find(LogStream, id=(log_stream_id,))}
+        stream = streams.get(log_stream_id)
+        if stream is None:
+            continue
+        log_name = f"{scope.account_id}:{groups[stream.log_group_id].log_group_name}"
         for event in events:
-            progress.push(event, log=f"{scope.account_id}:{group.log_group_name}", stream=names.get(log_stream_id, ""))
+            progress.push(event, log=log_name, stream=stream.log_stream_name)
             if progress.plan.is_full:
                 return
     progress.before = merge.stopped_at
-    if merge.stopped_at is None:
-        progress.groups.pop(0)
+    progress.is_read = merge.stopped_at is None

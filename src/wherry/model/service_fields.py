@@ -51,7 +51,9 @@ _COMMON: Mapping[str, Verdict] = {
         "Wherry does not have Service Connect yet. Remove serviceConnectConfiguration or set enabled to false.",
         neutral=lambda value: not value.get("enabled"),
     ),
-    "volumeConfigurations": Refused("Wherry does not have volumes yet. Remove volumeConfigurations."),
+    "volumeConfigurations": Refused(
+        "Volumes that are configured at launch are not available yet. Remove volumeConfigurations."
+    ),
     "vpcLatticeConfigurations": Refused("VPC Lattice is not part of Wherry. Remove vpcLatticeConfigurations."),
     "gatewayConnectors": Refused(_NO_BALANCER + "Remove gatewayConnectors."),
     "monitoring": Refused(

@@ -39,12 +39,6 @@ class UnmodifiableEntityException(ApiError):
     """Only the service that depends on the service-linked role can change it."""
 
 
-class ServiceNotSupportedException(ApiError):
-    """The service is not supported."""
-
-    status = 404
-
-
 class ValidationError(ApiError):
     """A member of the request does not satisfy its constraints."""
 

@@ -33,16 +33,11 @@ class Span(NamedTuple):
         """Say whether a position is in it."""
         return isinstance(position, tuple) and self.start < position < self.end
 
-    @property
-    def is_empty(self) -> bool:
-        """Say whether no event can be in it."""
-        return self.start >= self.end
-
 
 def span_of(start_time: int | None, end_time: int | None) -> Span:
-    """Make the span of `start_time` <= timestamp < `end_time`, in epoch milliseconds."""
-    start = -1 if start_time is None else start_time - 1
-    return Span((start, LAST), (LAST if end_time is None else end_time, -1))
+    """Make the span of `start_time` <= timestamp < `end_time`, in epoch milliseconds, of which no database has more."""
+    start = -1 if start_time is None else min(start_time, LAST) - 1
+    return Span((start, LAST), (LAST if end_time is None else min(end_time, LAST), -1))
 
 
 Run = tuple[Sequence[Event], int]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import heapq
+from collections.abc import Callable, Collection, Iterable, Iterator
 from time import monotonic
 
 import msgspec
 
 from wherry.model.logs.chunk import Event, Position, unpack
 from wherry.model.logs.nouns import LogGroup, LogStream, Remains
-from wherry.model.logs.page import Enough, Merge, Page, Span, cut
+from wherry.model.logs.page import Enough, Merge, Page, Source, Span, cut
 from wherry.model.logs.pattern import MATCH_ALL, Pattern
 from wherry.store.logs.tx import LogTx
 from wherry.store.schema import Range
@@ -61,6 +62,17 @@ def events_of_group(
     """Read the events of a group, until there are `enough`."""
     sources = tx.sources_of_group(group.id, span, wanted=wanted(tx, group, of), backward=backward)
     return Merge(sources, _reader(tx, span, pattern), backward=backward, enough=enough)
+
+
+def events_of_groups(tx: LogTx, spans: Iterable[tuple[LogGroup, Span]], *, enough: Enough) -> Merge[tuple[Span, int]]:
+    """Read the events of several groups backwards as those of one, of each within its own span."""
+
+    def sources(group: LogGroup, span: Span) -> Iterator[Source[tuple[Span, int]]]:
+        for source in tx.sources_of_group(group.id, span, wanted=wanted(tx, group, EVERYTHING), backward=True):
+            yield Source(source.first_timestamp, source.last_timestamp, source.log_stream_id, (span, source.chunk))
+
+    together = heapq.merge(*(sources(*one) for one in spans), key=lambda source: -source.last_timestamp)
+    return Merge(together, lambda chunk: _reader(tx, chunk[0])(chunk[1]), backward=True, enough=enough)
 
 
 def patience(span: Span, seconds: float) -> Enough:
