@@ -6,9 +6,10 @@ import json
 
 import pytest
 from tests.aws import Aws
-from tests.builders import SCOPE, a_service, a_task, a_task_definition
+from tests.builders import NOW, SCOPE, a_service, a_task, a_task_definition
 
 from wherry.api.authorization import decide
+from wherry.api.iam.roles import create_default_role
 from wherry.api.table import TABLES
 from wherry.model.base import Tag
 from wherry.model.call import Call, Principal
@@ -210,6 +211,21 @@ async def test_roles_are_passed_to_tasks_only_by_whom_policies_let(aws):
     assert await ask(aws, ada, "ecs", "RunTask", taskDefinition="web", overrides=override) is not None
     await put(aws, a_task_definition(revision=2, task_role_arn=f"{IAM}:role/admin"))
     assert await ask(aws, ada, "ecs", "RunTask", taskDefinition="web") is not None, "the definition's role counts too"
+
+
+async def test_a_role_is_passed_by_the_arn_that_it_has_whatever_is_written(aws):
+    made = {"scope": aws.ctx.scope, "execution": False, "entropy": aws.ctx.entropy, "now": NOW}
+    await aws.store.write(lambda tx: create_default_role(tx, f"{IAM}:role/admins/deploy", **made))
+    alice = await a_user(
+        aws, allow("ecs:*"), allow("iam:PassRole"), allow("iam:PassRole", f"{IAM}:role/admins/*", effect="Deny")
+    )
+    register = {"family": "x", "containerDefinitions": []}
+    for written in ("deploy", f"{IAM}:role/admins/deploy", "arn:aws:iam::999999999999:role/deploy"):
+        _, _, message = await ask(aws, alice, "ecs", "RegisterTaskDefinition", taskRoleArn=written, **register)
+        assert f"iam:PassRole on resource: {IAM}:role/admins/deploy with an explicit deny" in message
+    new = "arn:aws:iam::999999999999:role/admins/new"
+    _, _, message = await ask(aws, alice, "ecs", "RegisterTaskDefinition", taskRoleArn=new, **register)
+    assert f"{IAM}:role/admins/new with an explicit deny" in message
 
 
 async def test_secrets_are_told_apart_by_their_whole_arn(aws):

@@ -16,6 +16,7 @@ from wherry.model.arn import Scope
 from wherry.model.call import Call
 from wherry.model.cluster import Cluster
 from wherry.model.errors import InvalidParameterException
+from wherry.model.iam.identity import Role
 from wherry.model.instance import ContainerInstance
 from wherry.model.service import Service
 from wherry.model.task import Task
@@ -213,4 +214,13 @@ def _passed(tx: Tx, scope: Scope, call: Call) -> list[str]:
         ]
     else:
         refs = []
-    return [ref if ref.startswith("arn:") else arn_of(scope, "role", "/", ref) for ref in refs if ref]
+    return [_role(tx, scope, ref) for ref in refs if ref]
+
+
+def _role(tx: Tx, scope: Scope, ref: str) -> str:
+    """Name the role that a task would get: names are unique in an account, whatever path or account is written."""
+    role = tx.get(Role, arn.last(ref))
+    if role is not None:
+        return role.arn
+    path = f"/{arn.resource(ref).partition('/')[2]}".rpartition("/")[0] if ref.startswith("arn:") else ""
+    return arn_of(scope, "role", f"{path}/", arn.last(ref))
