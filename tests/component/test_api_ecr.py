@@ -228,7 +228,7 @@ async def test_a_token_says_who_it_was_given_to_until_it_expires(ecr):
     assert tokens.read(keyring, basic, now=now).is_administrator
     assert tokens.read(keyring, f"Bearer {await ecr.password()}", now=now).is_administrator
     other = base64.b64encode(b"root:" + (await ecr.password()).encode()).decode()
-    for wrong in ("", "Basic !", "Basic QVdTOng=", "Digest x", f"Basic {other}", "Bearer x.y"):
+    for wrong in ("", "Basic !", "Basic é", "Bearer é", "Basic QVdTOng=", "Digest x", f"Basic {other}", "Bearer x.y"):
         with pytest.raises(tokens.WrongTokenError):
             tokens.read(keyring, wrong, now=now)
     with pytest.raises(tokens.WrongTokenError, match="has expired"):
@@ -286,6 +286,10 @@ async def test_a_manifest_that_is_none_is_refused(ecr, reference, content, code)
         ("GET", "/v2/none/tags/list", 404),
         ("GET", "/v2/team%2F..%2Fweb/tags/list", 400),
         ("GET", f"/v2/team%2Fweb/blobs/..%2F..%2F{digest_of(LAYER)}", 405),
+        ("GET", "/v2/team/web/manifests/%00", 400),
+        ("HEAD", "/v2/team/web/manifests/sha256:0a", 400),
+        ("GET", f"/v2/team/web/tags/list?n={'9' * 5000}", 400),
+        ("GET", "/v2/team/web/tags/list?n=-1", 400),
     ],
 )
 async def test_the_front_does_no_more_than_it_should(ecr, method, path, status):

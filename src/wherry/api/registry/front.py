@@ -5,6 +5,7 @@ Tags and images are rows; layers, of any size, pass through in pieces and are ne
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import parse_qs, urlencode
 
@@ -40,6 +41,8 @@ _ANSWERED = (
 """The headers that pass through, each way."""
 _LAYER = {"content-type": "application/octet-stream"}
 """What every body is that passes through: as a form it could say to the registry what the query does not."""
+
+_COUNT = re.compile(r"[0-9]{1,9}")
 
 
 class Front:
@@ -136,6 +139,8 @@ class Front:
     async def _get(self, content: Content, wanted: Wanted) -> Response:
         by_digest = names.DIGEST.fullmatch(wanted.reference) is not None
         asked = {"digest": wanted.reference} if by_digest else {"tag": wanted.reference}
+        if not by_digest:
+            lookup.check_tag(wanted.reference)
 
         def find(tx: Tx) -> Image | None:
             return lookup.image(tx, wanted.repository, **asked)
@@ -172,7 +177,7 @@ class Front:
         """List tags in their order, from `last` on and at most `n`, as the specification has it."""
         query = parse_qs(wanted.query)
         last, most = query.get("last", [""])[0], query.get("n", [""])[0]
-        if most and not most.isdecimal():
+        if most and not _COUNT.fullmatch(most):
             raise InvalidParameterException("n is the number of tags to list.")
 
         def read(tx: Tx) -> list[ImageTag]:

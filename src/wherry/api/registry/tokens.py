@@ -6,7 +6,6 @@ Nothing of them is stored, so they outlive any restart, and only who has the key
 from __future__ import annotations
 
 import base64
-import binascii
 
 import msgspec
 
@@ -49,7 +48,7 @@ def read(keyring: Keyring, authorization: str, *, now: float) -> Principal:
     if scheme.lower() == "basic":
         try:
             user, _, given = base64.b64decode(given, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise WrongTokenError("Your authorization token is not base64.") from error
         if user != USER:
             raise WrongTokenError(f"The user of this registry is {USER}.")
