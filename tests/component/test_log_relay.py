@@ -92,9 +92,12 @@ class Copies:
 
     def __init__(self) -> None:
         self.lines: list[Line] | None = []
+        self.fault: RuntimeFault | None = None
 
     async def logged(self, task_arn: str, name: str, *, since: float) -> list[Line] | None:
         await anyio.lowlevel.checkpoint()
+        if self.fault is not None:
+            raise self.fault
         assert (task_arn, name) == (ARN, "main")
         return None if self.lines is None else [line for line in self.lines if line.at >= since * 1e9]
 
@@ -271,6 +274,21 @@ def test_a_driver_that_stays_silent_after_a_loss_is_not_waited_for(scene: Scene)
 
     async def after(_: Relay) -> None:
         await until(lambda: scene.cloud.lines == ["one", "lost"])
+
+    scene.play(before)
+    scene.play(after)
+
+
+def test_a_copy_that_cannot_be_read_has_nothing_to_recover_and_ends_nobody(scene: Scene) -> None:
+    async def before(relay: Relay) -> None:
+        await relay.equipped(task(), task().containers[0])
+        await put(relay, scene.written("one"))
+        scene.copies.fault = RuntimeFault("CannotReadLogsError", "configured logging driver does not support reading")
+
+    async def after(relay: Relay) -> None:
+        await anyio.sleep(60)
+        await put(relay, scene.written("two"))
+        await until(lambda: scene.cloud.lines == ["one", "two"])
 
     scene.play(before)
     scene.play(after)

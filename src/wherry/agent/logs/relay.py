@@ -274,12 +274,15 @@ class Relay:
         newest = max((event.timestamp for event in taken), default=0)
         oldest = min((event.timestamp for event in taken), default=0)
         since = oldest if stream.joins else max(0, newest - REMEMBERED)
+        return await self._copied(stream, since / 1000) or [], taken
+
+    async def _copied(self, stream: Stream, since: float) -> list[Line] | None:
+        """Read the engine's copy; None if the container is not there. One that cannot be read has nothing for us."""
         try:
-            lines = await self._copies.logged(stream.task_arn, stream.container, since=since / 1000)
+            return await self._copies.logged(stream.task_arn, stream.container, since=since)
         except RuntimeFault as fault:
             log.warning("log_copy_unreadable", task=stream.task_arn, container=stream.container, error=str(fault))
-            lines = None
-        return lines or [], taken
+            return []
 
     async def _settle(self, way: _Way, began: float) -> None:
         """Settle a stream whose driver stays silent: what it had to send when the agent began, it has thrown away."""
@@ -291,7 +294,7 @@ class Relay:
                     if way.suspect:
                         await self._take(way, await self._lost(way, until=began))
                         way.suspect, way.settled = False, began * 1000
-                    if await self._copies.logged(way.stream.task_arn, way.stream.container, since=began) is None:
+                    if await self._copied(way.stream, began) is None:
                         await self._end(way)
             except (RuntimeUnavailableError, SpoolError, RefusedError) as error:
                 log.warning("log_stream_unsettled", task=way.stream.task_arn, error=str(error))
