@@ -9,6 +9,7 @@ from __future__ import annotations
 import anyio
 import structlog
 
+from wherry.agent.journal import JournalError
 from wherry.agent.memory import Fault
 from wherry.agent.roster import Roster
 from wherry.agent.runtime.base import Runtime, RuntimeFault, RuntimeUnavailableError
@@ -34,7 +35,15 @@ async def watch(roster: Roster, runtime: Runtime, *, every: float = EVERY) -> No
                 log.warning("storage_unknown", task=task.arn, error=str(error))
                 continue
             if used > task.storage_gib * GIB:
-                roster.fail(task.arn, exceeded(task, used))
+                _fail(roster, task, used)
+
+
+def _fail(roster: Roster, task: TaskSpec, used: int) -> None:
+    try:
+        roster.fail(task.arn, exceeded(task, used))
+    except JournalError as error:
+        # It may be this very task that has filled the disk: the next look tries again.
+        log.warning("storage_exceeded", task=task.arn, error=str(error))
 
 
 def exceeded(task: TaskSpec, used: int) -> Fault:
