@@ -386,6 +386,23 @@ async def test_a_header_of_a_task_does_not_make_it_another(host, plane):
                     assert answer.status == 404
 
 
+async def test_no_spelling_of_a_header_makes_a_task_another_to_another_agent(host, plane):
+    other = Plane()
+    async with host.agent(plane, "one"):
+        await plane.send_tasks(a_task(5))
+        await host.runs(1)
+        uri = host.uri(5)
+        # What the kernel gives the second agent it passes on to the first.
+        async with host.agent(other, "two"):
+            for _ in range(8):
+                connector = aiohttp.TCPConnector(local_addr=(OTHER, 0))
+                async with aiohttp.ClientSession(connector=connector) as session:
+                    url = f"http://{ADDRESS}:{host.port}{uri}"
+                    said = [("X-Wherry-Source", OWN), ("x-wherry-source", OWN)]
+                    async with session.get(url, headers=said) as answer:
+                        assert answer.status == 404
+
+
 async def test_what_a_dead_agent_left_is_no_obstacle_and_is_removed(host, plane):
     for name in ("one", "dead"):
         peers.listen(host.sockets, name).close()

@@ -26,6 +26,7 @@ _BACKLOG = 128
 _OF_ONE_CONNECTION = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+_NOT_PASSED_ON = _OF_ONE_CONNECTION | {SOURCE_HEADER.lower()}
 
 
 def listen(directory: Path, instance: str) -> socket.socket:
@@ -117,7 +118,7 @@ class Peers:
         return answers[0] if answers else None
 
     async def _pass_on(self, request: web.Request, body: bytes, path: Path) -> web.Response | None:
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_ONE_CONNECTION}
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON}
         headers[SOURCE_HEADER] = caller(request).header
         url = URL(f"http://agent{request.raw_path}", encoded=True)
         try:
