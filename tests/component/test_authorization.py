@@ -197,6 +197,26 @@ async def test_conditions_see_who_calls_from_where_and_what_it_tags(aws):
     assert await ask(aws, ada, "ecs", "CreateCluster") is not None
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "params"),
+    [
+        ("ecr", "UntagResource", {"resourceArn": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/web", "tagKeys": "*"}),
+        ("ecs", "UntagResource", {"resourceArn": f"{ECS}:cluster/prod", "tagKeys": "*"}),
+        ("iam", "UntagRole", {"RoleName": "web", "TagKeys": "*"}),
+        ("logs", "UntagResource", {"resourceArn": f"{LOGS}:g", "tagKeys": "*"}),
+        ("logs", "UntagLogGroup", {"logGroupName": "g", "tags": "*"}),
+        ("secretsmanager", "UntagResource", {"SecretId": "db", "TagKeys": "*"}),
+        ("ssm", "RemoveTagsFromResource", {"ResourceType": "Parameter", "ResourceId": "/a", "TagKeys": "*"}),
+    ],
+)
+async def test_conditions_see_which_tags_are_taken_away(aws, service, operation, params):
+    none_of_owner = {"ForAnyValue:StringEquals": {"aws:TagKeys": ["owner"]}}
+    ada = await a_user(aws, allow("*"), allow("*", effect="Deny", **none_of_owner))
+    for keys, is_allowed in ((["team"], True), (["team", "owner"], False)):
+        given = {name: keys if value == "*" else value for name, value in params.items()}
+        assert (await ask(aws, ada, service, operation, **given) is None) is is_allowed
+
+
 async def test_roles_are_passed_to_tasks_only_by_whom_policies_let(aws):
     await put(aws, a_task_definition(task_role_arn=f"{IAM}:role/web"))
     passing = allow("iam:PassRole", f"{IAM}:role/web", StringEquals={"iam:PassedToService": "ecs-tasks.amazonaws.com"})

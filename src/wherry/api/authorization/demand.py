@@ -38,9 +38,19 @@ def resource_tags(tags: Iterable[Tag]) -> dict[str, str | tuple[str, ...]]:
     return {f"aws:ResourceTag/{tag.key}": tag.value for tag in tags}
 
 
-def request_tags(raw: Any) -> dict[str, str | tuple[str, ...]]:
-    """Make the condition keys of the tags in a request, in the spelling of any service."""
-    pairs = {item.get("key") or item.get("Key") or "": item.get("value") or item.get("Value") or "" for item in raw}
-    if not pairs:
+def request_tags(params: Mapping[str, Any]) -> dict[str, str | tuple[str, ...]]:
+    """Make the condition keys of the tags that a request gives or takes away, in the spelling of any service."""
+    given = params.get("tags") or params.get("Tags") or ()
+    removed = params.get("tagKeys") or params.get("TagKeys") or ()
+    pairs: dict[str, str | None] = dict(given) if isinstance(given, Mapping) else dict(map(_pair, given))
+    if not pairs and not removed:
         return {}
-    return {"aws:TagKeys": tuple(pairs), **{f"aws:RequestTag/{key}": value for key, value in pairs.items()}}
+    values = {f"aws:RequestTag/{key}": value for key, value in pairs.items() if value is not None}
+    return {"aws:TagKeys": (*pairs, *removed), **values}
+
+
+def _pair(item: Mapping[str, str] | str) -> tuple[str, str | None]:
+    """Read one of a list of tags, or of keys alone."""
+    if isinstance(item, str):
+        return item, None
+    return item.get("key") or item.get("Key") or "", item.get("value") or item.get("Value") or ""

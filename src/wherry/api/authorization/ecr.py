@@ -17,7 +17,7 @@ from wherry.store import Tx
 
 def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
     """Tell what a call demands; to describe several repositories is to describe each."""
-    params, keys = call.params, request_tags(call.params.get("tags") or ())
+    params, keys = call.params, request_tags(call.params)
     if "repositoryName" in params:
         yield _on(tx, scope, call, params["repositoryName"], keys)
     elif "resourceArn" in params:

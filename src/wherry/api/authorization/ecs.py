@@ -57,7 +57,7 @@ def _resources(tx: Tx, scope: Scope, call: Call) -> list[str]:
 
 
 def _keys(tx: Tx, scope: Scope, call: Call, resource: str) -> Keys:
-    keys = request_tags(call.params.get("tags") or ())
+    keys = request_tags(call.params)
     if call.operation in _IN_CLUSTER or call.params.get("cluster"):
         keys["ecs:cluster"] = _cluster(scope, call.params)
     if call.operation == "ExecuteCommand" and call.params.get("container"):

@@ -32,7 +32,7 @@ _LISTS = {"ListRoles": "role", "ListUsers": "user", "ListGroups": "group", "List
 def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
     """Tell what a call demands; adding a role to an instance profile passes it to EC2."""
     params = call.params
-    keys = request_tags(params.get("Tags") or ())
+    keys = request_tags(params)
     if params.get("PermissionsBoundary"):
         keys["iam:PermissionsBoundary"] = params["PermissionsBoundary"]
     if "PolicyArn" in params and not call.operation.endswith("PolicyVersion"):

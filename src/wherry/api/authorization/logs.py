@@ -18,8 +18,7 @@ _WITHOUT_RESOURCE = frozenset({"GetQueryResults", "StopQuery", "DescribeQueries"
 
 def demands(_: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
     """Tell what a call demands."""
-    raw = call.params.get("tags") or {}
-    keys = request_tags([{"key": key, "value": value} for key, value in raw.items()])
+    keys = request_tags(call.params)
     for resource in _resources(scope, call):
         yield Demand(action=action_of(call), resource=resource, keys=keys)
 

@@ -21,7 +21,7 @@ _READ = "secretsmanager:GetSecretValue"
 def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
     """Tell what a call demands; to read several secrets is to read each, or any where filters choose them."""
     params = call.params
-    keys = request_tags(params.get("Tags") or ())
+    keys = request_tags(params)
     if call.operation == "BatchGetSecretValue":
         yield Demand(action=action_of(call))
         yield from (reading(tx, scope, secret_id) for secret_id in params.get("SecretIdList") or ())

@@ -21,7 +21,7 @@ from wherry.store import Tx
 def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
     """Tell what a call demands; a name that stands for a secret demands to read that secret besides."""
     params = call.params
-    keys = request_tags(params.get("Tags") or ())
+    keys = request_tags(params)
     texts = params.get("Names") or [params.get("Name") or params.get("Path") or params.get("ResourceId") or ""]
     for text in texts:
         name = _without_selector(text)
