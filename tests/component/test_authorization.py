@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from tests.aws import Aws
 from tests.builders import NOW, SCOPE, a_service, a_task, a_task_definition
@@ -15,6 +16,7 @@ from wherry.model.base import Tag
 from wherry.model.call import Call, Principal
 from wherry.model.errors import ApiError
 from wherry.store import Store
+from wherry.wire.models import load
 
 pytestmark = pytest.mark.anyio
 
@@ -158,6 +160,26 @@ async def test_a_call_demands_its_action_on_what_it_names(aws, service, operatio
     code, _, message = await ask(aws, ada, service, operation, **params)
     assert code in ("AccessDeniedException", "AccessDenied")
     assert message.endswith("with an explicit deny in an identity-based policy")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "action"),
+    [
+        ("stepfunctions", "StartExecution", "states:StartExecution"),
+        ("dynamodbstreams", "GetRecords", "dynamodb:GetRecords"),
+        ("elbv2", "DescribeRules", "elasticloadbalancing:DescribeRules"),
+        ("cloudwatch", "PutMetricData", "cloudwatch:PutMetricData"),
+        ("resourcegroupstaggingapi", "GetResources", "tag:GetResources"),
+        ("sqs", "ListQueues", "sqs:ListQueues"),
+    ],
+)
+async def test_policies_call_services_what_they_do_on_aws(aws, service, operation, action):
+    ada = await a_user(aws, allow(action))
+    call = msgspec.structs.replace(a_call(ada, service, operation), signing_name=load(service).signing_name)
+    await decide.authorize(aws.ctx, call)
+    await aws("DeleteUserPolicy", of="iam", UserName="ada", PolicyName="p")
+    with pytest.raises(ApiError, match=f"is not authorized to perform: {action}"):
+        await decide.authorize(aws.ctx, call)
 
 
 async def test_all_that_a_call_names_must_be_allowed(aws):

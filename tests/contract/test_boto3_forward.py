@@ -50,7 +50,7 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
             HERE,
             access_key_id="AKIAHERE",
             secret_access_key="here-secret",
-            forward=f"secretsmanager={there_url},kms={there_url},sqs=http://127.0.0.1:1",
+            forward=f"secretsmanager={there_url},kms={there_url},sqs=http://127.0.0.1:1,stepfunctions=http://127.0.0.1:1",
             forward_region=THERE[0],
             **CREDENTIALS,
         )
@@ -120,6 +120,19 @@ def test_a_user_is_passed_on_only_as_far_as_its_policies_allow(endpoints: tuple[
         code, message = refusal(alice.delete_secret, SecretId="shared")
         assert code == "AccessDeniedException"
         assert "is not authorized to perform: secretsmanager:DeleteSecret" in message
+
+
+def test_policies_name_a_forwarded_service_as_on_aws(endpoints: tuple[str, str]) -> None:
+    with client("iam", endpoints[0], HERE, "here-secret") as iam:
+        iam.create_user(UserName="stepper")
+        document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"states:List*","Resource":"*"}]}'
+        iam.put_user_policy(UserName="stepper", PolicyName="list", PolicyDocument=document)
+        key = iam.create_access_key(UserName="stepper")["AccessKey"]
+    session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=HERE[0])
+    with closing(session.client("stepfunctions", endpoint_url=endpoints[0], config=ONCE)) as steps:
+        assert refusal(steps.list_activities)[0] == "ServiceUnavailable"
+        _, message = refusal(steps.create_activity, name="a")
+        assert "is not authorized to perform: states:CreateActivity" in message
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     source_ip: str = ""
     endpoint: str = ""
     """The URL by which the caller has reached us: "http://localhost:4566"; empty if there was no HTTP."""
+    signing_name: str = ""
+    """The name for which requests to the service are signed, where it is not `service`: "states" of stepfunctions."""
 
 
 Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]

@@ -124,6 +124,7 @@ class Gateway:
                 request_id=request_id,
                 source_ip=request.client,
                 endpoint=reached_by(request),
+                signing_name=service.signing_name,
             )
             handler = self._handler(service.id, name)
             if not principal.is_administrator:

@@ -15,6 +15,18 @@ from wherry.store import Tx
 ANY = "*"
 """The resource of actions that know none."""
 
+_PREFIXES = {
+    "cloudcontrol": "cloudformation",
+    "cloudwatch": "cloudwatch",
+    "iotsecuretunneling": "iot",
+    "mturk": "mechanicalturk",
+    "resourcegroupstaggingapi": "tag",
+}
+"""Service -> what policies call it, where that is not what its requests are signed for.
+
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """An action such as "ecs:RunTask" on an ARN; `keys` are condition keys that only this demand has."""
@@ -29,8 +41,8 @@ Demands = Callable[[Tx, Scope, Call], Iterable[Demand]]
 
 
 def action_of(call: Call) -> str:
-    """Name the action that an operation is."""
-    return f"{call.service}:{call.operation}"
+    """Name the action that an operation is: policies call most services what their requests are signed for."""
+    return f"{_PREFIXES.get(call.service) or call.signing_name or call.service}:{call.operation}"
 
 
 def resource_tags(tags: Iterable[Tag]) -> dict[str, str | tuple[str, ...]]:
