@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ class Copies:
             if error.status == 404:
                 return None
             raise RuntimeFault("CannotReadLogsError", error.message) from error
-        return list(lines(text if found["Config"]["Tty"] else b"".join(frames(text))))
+        return list(lines(text.split(b"\n") if found["Config"]["Tty"] else frames(text)))
 
     async def _find(self, task_arn: str, name: str) -> dict[str, Any] | None:
         wanted = [
@@ -64,18 +64,21 @@ class Copies:
 
 
 def frames(text: bytes) -> Iterator[bytes]:
-    """Take the outputs of a container without a terminal out of their frames, in their order."""
+    """Take what a container without a terminal wrote out of its frames, in their order.
+
+    Each is what the driver was given at once: a line, or a piece of one that is too long, which ends without a break.
+    """
     start = 0
     while start + _HEADER.size <= len(text):
         _, length = _HEADER.unpack_from(text, start)
         start += _HEADER.size
-        yield text[start : start + length]
+        yield text[start : start + length].removesuffix(b"\n")
         start += length
 
 
-def lines(text: bytes) -> Iterator[Line]:
+def lines(written_lines: Iterable[bytes]) -> Iterator[Line]:
     """Read lines that begin with their times."""
-    for written in text.split(b"\n"):
+    for written in written_lines:
         stamp, space, line = written.partition(b" ")
         if space:
             yield Line(at=_nanoseconds(stamp.decode()), text=line.decode(errors="replace"))
