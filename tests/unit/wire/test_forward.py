@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -141,6 +142,12 @@ async def test_the_signature_of_a_presigned_url_stays_behind() -> None:
         await send(f"{url}/below/", Request(method="GET", path="/", query=query), "sqs")
     [(method, path, _, _)] = asked
     assert (method, path) == ("GET", "/below/?Action=ListQueues&Version=2012-11-05")
+
+
+async def test_the_query_of_a_request_with_a_target_stays_behind() -> None:
+    async with serving(web.Response(body=b"{}")) as (url, asked):
+        await send(url, msgspec.structs.replace(ASKED, query="Action=DeleteQueue&Version=2012-11-05"))
+    assert [path for _, path, _, _ in asked] == ["/"]
 
 
 async def test_a_redirect_is_not_followed() -> None:
