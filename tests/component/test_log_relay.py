@@ -414,6 +414,36 @@ def test_lines_that_are_refused_wait_for_a_remedy_and_hold_nobody_up(tmp_path: P
     scene.play(act)
 
 
+def test_last_lines_that_are_refused_do_not_keep_a_container(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "logs.db", GROUP, room=4000)
+
+    async def act(relay: Relay) -> None:
+        await relay.equipped(task(), task().containers[0])
+        scene.cloud.refuse = RefusedError("AccessDeniedException", "not authorized")
+        await put(relay, scene.written("a" * 600))
+        await until(lambda: "PutLogEvents" in scene.cloud.calls)
+        await anyio.sleep(10)
+        scene.written("b" * 600)
+        await relay.finish(ARN, "main")
+        await anyio.sleep(HOPELESS + 3 * LINGER)
+        assert not relay.knows(TOKEN)
+
+    scene.play(act)
+
+
+def test_a_task_that_is_over_leaves_no_stream_of_a_container_that_never_came_up(scene: Scene) -> None:
+    async def act(relay: Relay) -> None:
+        await relay.equipped(task(), task().containers[0])
+        await relay.end("arn:of-another-task")
+        await anyio.sleep(3 * LINGER)
+        assert relay.knows(TOKEN)
+        await relay.end(ARN)
+        await anyio.sleep(3 * LINGER)
+        assert not relay.knows(TOKEN)
+
+    scene.play(act)
+
+
 def test_lines_that_nobody_will_ever_take_do_not_stay_for_ever(scene: Scene) -> None:
     async def act(relay: Relay) -> None:
         await relay.equipped(task(), task().containers[0])

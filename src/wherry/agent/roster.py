@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from wherry.agent.assignments.tasks import take_on
 from wherry.agent.backoff import Backoff
 from wherry.agent.credentials import RoleType
+from wherry.agent.logs.spool import SpoolError
 from wherry.agent.memory import Assignment, Fault, Told
 from wherry.agent.progress import View
 from wherry.agent.runner import Runner, Surroundings
-from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
+from wherry.agent.runtime.base import Observed, RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.together import together
 from wherry.model.host_rules import NOTHING, HostRules
 from wherry.model.protocol.acs import ManifestTask
@@ -197,14 +198,17 @@ class Roster:
             try:
                 await self._clear(manifest)
                 backoff.reset()
-            except (RuntimeUnavailableError, RuntimeFault) as error:
+            except (RuntimeUnavailableError, RuntimeFault, SpoolError) as error:
                 log.warning("leftovers_wait", error=str(error))
                 await anyio.sleep(backoff.pause())
                 self._manifest_came.set()
 
-    async def _remove(self, runtime_id: str) -> None:
-        await self._around.runtime.stop(runtime_id, timeout=self._stop_timeout)
-        await self._around.runtime.remove(runtime_id)
+    async def _remove(self, container: Observed) -> None:
+        runtime, relay = self._around.runtime, self._around.relay
+        await runtime.stop(container.runtime_id, timeout=self._stop_timeout)
+        await runtime.remove(container.runtime_id)
+        if relay is not None:
+            await relay.end(container.task_arn)
 
     async def _clear(self, manifest: Collection[str]) -> None:
         """Remove what nobody knows; asked again before each act, for a payload may have come meanwhile."""
@@ -213,7 +217,7 @@ class Roster:
         for container in await runtime.containers():
             if container.task_arn not in manifest and container.task_arn not in self._runners:
                 log.warning("leftover_container", task=container.task_arn, container=container.name)
-                unknown.append(container.runtime_id)
+                unknown.append(container)
         await together(self._remove, unknown)
         listed = {arn.rsplit("/", 1)[-1] for arn in manifest}
         for task_id in await runtime.sandboxes():

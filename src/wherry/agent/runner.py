@@ -240,6 +240,8 @@ class Runner:
                 await runtime.remove_volumes(self.assignment.arn)
                 self._remember(replace(self.assignment, emptied=True))
             case steps.Finish():
+                if (relay := self._around.relay) is not None:
+                    await relay.end(self.assignment.arn)
                 if (routers := self._around.routers) is not None:
                     routers.remove(self.assignment.spec.task_id)
                 self._remember(replace(self.assignment, finished_at=self._around.clock()))

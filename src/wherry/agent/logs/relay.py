@@ -162,8 +162,20 @@ class Relay:
                     break
             await anyio.sleep(pause)
         async with way.lock:
-            await self._take(way, await self._lost(way))
+            lost = await self._lost(way)
+            try:
+                await self._take(way, lost)
+            except RefusedError as refusal:
+                # Nobody has room for what is refused anyway, and the container is not kept for it.
+                log.warning("log_lines_lost", task=task_arn, container=name, events=len(lost), error=str(refusal))
             await self._end(way)
+
+    async def end(self, task_arn: str) -> None:
+        """Let a task that is over have no stream any more, whatever became of its containers. Raises `SpoolError`."""
+        for way in [way for way in self._ways.values() if way.stream.task_arn == task_arn]:
+            async with way.lock:
+                if way.stream.over_at is None:
+                    await self._end(way)
 
     async def _validate(self, way: _Way) -> None:
         try:
