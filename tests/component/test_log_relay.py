@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from trio.testing import MockClock
 from wherry.agent.link.base import RefusedError, UnreachableError
 from wherry.agent.logs.forward import Forwarder
 from wherry.agent.logs.relay import HOPELESS, LINGER, Relay, UnknownStreamError
-from wherry.agent.logs.spool import Spool
+from wherry.agent.logs.spool import Spool, SpoolError
 from wherry.agent.logs.stream import Event, Line
 from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.spec import ContainerSpec, LogConfiguration, TaskSpec
@@ -485,3 +486,37 @@ def test_a_damaged_spool_is_put_aside(tmp_path: Path) -> None:
     with closing(Spool.open(path)) as spool:
         assert spool.streams() == []
     assert path.with_suffix(".damaged").exists()
+
+
+class Failing:
+    """A connection whose next commit fails, as on a full disk."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.fails = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT" and self.fails:
+            self.fails = False
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._connection.execute(statement, *parameters)
+
+
+def test_what_could_not_be_committed_does_not_count_as_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "logs.db"
+    Spool.open(path).close()
+    failing = Failing(sqlite3.connect(path, isolation_level=None))
+    with closing(Spool(failing, path)) as spool:
+        with pytest.raises(SpoolError, match="disk is full"):
+            spool.append(TOKEN, [Event(1, "one")])
+        assert spool.waiting[TOKEN] == 0
+        spool.append(TOKEN, [Event(1, "one")])
+        batch = spool.next(TOKEN)
+        assert batch is not None
+        failing.fails = True
+        with pytest.raises(SpoolError, match="disk is full"):
+            spool.done(batch)
+        assert spool.waiting[TOKEN] == len(batch.events)

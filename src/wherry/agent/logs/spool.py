@@ -26,7 +26,7 @@ BEGIN EXCLUSIVE;
 CREATE TABLE IF NOT EXISTS stream (token TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS batch (
     id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL, events BLOB NOT NULL,
-    first INTEGER NOT NULL, last INTEGER NOT NULL, waits INTEGER NOT NULL
+    last INTEGER NOT NULL, waits INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS batch_of_stream ON batch (token, waits, id);
 PRAGMA user_version = {VERSION};
@@ -42,15 +42,14 @@ class SpoolError(Exception):
 
 
 class Batch(Struct, frozen=True):
-    """Events that were taken together; `events` is the JSON array of them, `first` and `last` in epoch milliseconds.
+    """Events that were taken together; `events` is the JSON array of them, `last` the time of the latest.
 
-    One of no events asks for the stream to be made.
+    Times are epoch milliseconds. One of no events asks for the stream to be made.
     """
 
     id: int
     token: str
     events: bytes
-    first: int
     last: int
 
 
@@ -61,7 +60,7 @@ class Spool:
         """Take an open connection."""
         self._connection = connection
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.waiting: dict[str, int] = defaultdict(int)
         """Bytes that wait for the control plane, by the stream's token."""
 
@@ -120,10 +119,11 @@ class Spool:
 
     def forget(self, token: str) -> None:
         """Delete a stream and all that is left of it."""
-        with self._using():
-            self._connection.execute("DELETE FROM batch WHERE token = ?", (token,))
-            self._connection.execute("DELETE FROM stream WHERE token = ?", (token,))
-            self._connection.execute("PRAGMA incremental_vacuum")
+        with self._lock:
+            with self._using():
+                self._connection.execute("DELETE FROM batch WHERE token = ?", (token,))
+                self._connection.execute("DELETE FROM stream WHERE token = ?", (token,))
+                self._connection.execute("PRAGMA incremental_vacuum")
             self.waiting.pop(token, None)
 
     def ask_for_stream(self, token: str) -> None:
@@ -135,33 +135,30 @@ class Spool:
         self._append(token, batches(events))
 
     def _append(self, token: str, cut: Sequence[Sequence[Event]]) -> None:
-        rows = [
-            (token, msgspec.json.encode(batch), batch[0].timestamp if batch else 0, batch[-1].timestamp if batch else 0)
-            for batch in cut
-        ]
-        with self._using():
-            self._connection.executemany(
-                "INSERT INTO batch (token, events, first, last, waits) VALUES (?, ?, ?, ?, 1)", rows
-            )
+        rows = [(token, msgspec.json.encode(batch), batch[-1].timestamp if batch else 0) for batch in cut]
+        with self._lock:
+            with self._using():
+                self._connection.executemany("INSERT INTO batch (token, events, last, waits) VALUES (?, ?, ?, 1)", rows)
             self.waiting[token] += sum(len(row[1]) for row in rows)
 
     def next(self, token: str) -> Batch | None:
         """Return the oldest batch that waits."""
         with self._using():
             row = self._connection.execute(
-                "SELECT id, token, events, first, last FROM batch WHERE token = ? AND waits = 1 ORDER BY id LIMIT 1",
+                "SELECT id, token, events, last FROM batch WHERE token = ? AND waits = 1 ORDER BY id LIMIT 1",
                 (token,),
             ).fetchone()
-        return None if row is None else Batch(id=row[0], token=row[1], events=row[2], first=row[3], last=row[4])
+        return None if row is None else Batch(id=row[0], token=row[1], events=row[2], last=row[3])
 
     def done(self, batch: Batch) -> None:
         """Note that a batch waits no more, and delete those before it whose events need not be remembered."""
-        with self._using():
-            self._connection.execute("UPDATE batch SET waits = 0 WHERE id = ?", (batch.id,))
-            self._connection.execute(
-                "DELETE FROM batch WHERE token = ? AND waits = 0 AND id < ? AND last < ?",
-                (batch.token, batch.id, batch.last - REMEMBERED),
-            )
+        with self._lock:
+            with self._using():
+                self._connection.execute("UPDATE batch SET waits = 0 WHERE id = ?", (batch.id,))
+                self._connection.execute(
+                    "DELETE FROM batch WHERE token = ? AND waits = 0 AND id < ? AND last < ?",
+                    (batch.token, batch.id, batch.last - REMEMBERED),
+                )
             self.waiting[batch.token] -= len(batch.events)
 
     def taken(self, token: str) -> list[Event]:
@@ -177,10 +174,12 @@ class Spool:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield
+                    self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    # Some errors, such as that of a full disk, have rolled it back already.
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
                     raise
-                self._connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise SpoolError(f"{self._path} cannot be used: {error}") from error
 
