@@ -195,6 +195,12 @@ def test_volumes_and_what_mounts_them_are_understood() -> None:
     assert app.depends_on == (Dependency(container="side", condition=Condition.CREATED),)
 
 
+SHARED = {
+    "type": "docker",
+    "docker_volume_configuration": PayloadDockerVolume(scope="shared", autoprovision=True, driver="local"),
+}
+
+
 @pytest.mark.parametrize(
     ("volume", "mount", "text"),
     [
@@ -208,6 +214,10 @@ def test_volumes_and_what_mounts_them_are_understood() -> None:
             {},
             "is not an absolute path",
         ),
+        ({"name": "/etc"} | SHARED, {"source_volume": "/etc"}, "'/etc' is not the name of a volume"),
+        ({"name": "a/../b"} | SHARED, {"source_volume": "a/../b"}, "'a/../b' is not the name of a volume"),
+        ({"name": "a:b"} | SHARED, {"source_volume": "a:b"}, "'a:b' is not the name of a volume"),
+        ({"name": "a\n"} | SHARED, {"source_volume": "a\n"}, "is not the name of a volume"),
     ],
 )
 def test_volumes_that_cannot_be_understood_fail_the_task(volume, mount, text) -> None:

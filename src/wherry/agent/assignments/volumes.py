@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from wherry.agent.assignments.malformed import MalformedTaskError
@@ -22,6 +24,9 @@ from wherry.agent.spec import (
 from wherry.model.protocol.container import PayloadContainer
 from wherry.model.protocol.task import PayloadTask
 from wherry.model.protocol.volume import PayloadDockerVolume, PayloadEfsVolume, PayloadVolume
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+"""What an engine takes for the name of a volume; what begins with a slash it would take for a path of the host."""
 
 
 def furnished(spec: TaskSpec, task: PayloadTask) -> TaskSpec:
@@ -52,7 +57,7 @@ def _container(own: ContainerSpec, told: PayloadContainer, volumes: set[str]) ->
 def _source(volume: PayloadVolume) -> VolumeSource:
     match volume:
         case PayloadVolume(type="docker", docker_volume_configuration=PayloadDockerVolume() as docker):
-            return _docker(docker)
+            return _docker(volume.name, docker)
         case PayloadVolume(type="efs", efs_volume_configuration=PayloadEfsVolume() as efs):
             return _efs(efs)
         case PayloadVolume(type="host", host=host):
@@ -64,11 +69,13 @@ def _source(volume: PayloadVolume) -> VolumeSource:
             raise MalformedTaskError(f"volume {volume.name!r}: this agent does not know the type {volume.type!r}")
 
 
-def _docker(docker: PayloadDockerVolume) -> TaskVolume | SharedVolume:
+def _docker(name: str, docker: PayloadDockerVolume) -> TaskVolume | SharedVolume:
     if docker.scope == "task":
         return TaskVolume(driver=docker.driver, options=docker.driver_opts, labels=docker.labels)
     if docker.scope != "shared":
         raise MalformedTaskError(f"the scope {docker.scope!r} of a volume is not known")
+    if not _NAME.fullmatch(name):
+        raise MalformedTaskError(f"{name!r} is not the name of a volume that an engine can share")
     return SharedVolume(
         autoprovision=docker.autoprovision, driver=docker.driver, options=docker.driver_opts, labels=docker.labels
     )

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
+import anyio.to_thread
 import msgspec
+from msgspec.structs import replace
 
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.docker import translate
@@ -92,9 +95,10 @@ class Volumes:
         """Return what the engine is to mount: a path, or the name of a volume that is there now."""
         match volume.source:
             case HostPath(path=path):
-                return self._host_path(path)
+                return await self._host_path(path)
             case TaskVolume() as own:
-                return await self._create(own_volume(task, volume.name, own, instance=self._instance))
+                led = replace(own, options=await self._led(own.driver, own.options))
+                return await self._create(own_volume(task, volume.name, led, instance=self._instance))
             case SharedVolume() as shared:
                 return await self._shared(volume.name, shared)
             case NetworkFileSystem() as wanted:
@@ -102,12 +106,17 @@ class Volumes:
             case other:
                 assert_never(other)
 
-    def _host_path(self, path: str) -> str:
+    async def _host_path(self, path: str) -> str:
         """Return where a path really leads, for a task may have left a link where another mounts."""
-        real = os.path.realpath(path)
-        if not host_rules.is_below(real, map(os.path.realpath, self._host_paths)):
-            raise RuntimeFault("HostConfigError", f"The path {path} of the host leads to {real}, which is not allowed.")
-        return real
+        return await anyio.to_thread.run_sync(allowed, path, self._host_paths)
+
+    async def _led(self, driver: str, options: dict[str, str]) -> dict[str, str]:
+        """Return driver options with where the path of the host that they mount, if they do, really leads."""
+        for demand in host_rules.of_volume(driver, options):
+            real = await self._host_path(demand.what)
+            if options.get("device") == demand.what:
+                options = {**options, "device": real}
+        return options
 
     async def _file_system(self, task: TaskSpec, name: str, wanted: NetworkFileSystem) -> str:
         known = self._file_systems.get(wanted.id)
@@ -115,7 +124,7 @@ class Volumes:
             raise _unmounted(f"{wanted.id} is not mapped on this host: name it in the setting WHERRY_EFS of its agent")
         path = known.path.rstrip("/") + "/" + wanted.root.strip("/")
         if known.server is None:
-            return inside(known.path, path, identity=wanted.id)
+            return await anyio.to_thread.run_sync(partial(inside, known.path, path, identity=wanted.id))
         # A hard mount, as the EFS mount helper makes it: while the server is away programs wait, and lose nothing.
         options = ["nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport"]
         options += ["xprtsec=tls"] if wanted.encrypted else []
@@ -125,6 +134,7 @@ class Volumes:
         return await self._create(own_volume(task, name, nfs, instance=self._instance))
 
     async def _shared(self, name: str, shared: SharedVolume) -> str:
+        await self._led(shared.driver, shared.options)
         found = await self._inspect(name)
         if found is None and not shared.autoprovision:
             raise _uncreated(f"volume {name} does not exist on this host, and autoprovision is false")
@@ -136,6 +146,9 @@ class Volumes:
             found = await self._inspect(name)
         if found is not None and (objection := mismatch(found, shared, instance=self._instance)) is not None:
             raise _uncreated(f"volume {name} {objection}")
+        if found is not None and translate.LABEL_INSTANCE in (found.get("Labels") or {}):
+            # A task asked for what it mounts, and links may have changed since.
+            await self._led(found["Driver"], found.get("Options") or {})
         return name
 
     async def _create(self, wanted: VolumeSpec) -> str:
@@ -169,6 +182,14 @@ class Volumes:
         except EngineError as error:
             raise RuntimeUnavailableError(error.message) from error
         return answer.get("Volumes") or []
+
+
+def allowed(path: str, host_paths: Iterable[str]) -> str:
+    """Return what `path` really is, if that is one of `host_paths` or below one; raises `RuntimeFault` if not."""
+    real = os.path.realpath(path)
+    if not host_rules.is_below(real, map(os.path.realpath, host_paths)):
+        raise RuntimeFault("HostConfigError", f"The path {path} of the host leads to {real}, which is not allowed.")
+    return real
 
 
 def own_volume(task: TaskSpec, name: str, volume: TaskVolume, *, instance: str) -> VolumeSpec:
