@@ -302,6 +302,40 @@ async def test_groups_boundaries_and_changes_count_at_once(aws):
     assert message.endswith("because no permissions boundary allows the ecs:ListClusters action")
 
 
+BOUNDARY = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
+
+
+@pytest.mark.parametrize("kind", ["Role", "User"])
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("Attach{}Policy", {"PolicyArn": BOUNDARY}),
+        ("Detach{}Policy", {"PolicyArn": BOUNDARY}),
+        ("Put{}Policy", {"PolicyName": "p", "PolicyDocument": "{}"}),
+        ("Delete{}Policy", {"PolicyName": "p"}),
+        ("Delete{}PermissionsBoundary", {}),
+    ],
+)
+async def test_conditions_see_the_boundary_of_whose_policies_are_changed(aws, kind, operation, params):
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}
+    trust = {"AssumeRolePolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
+    for name, boundary in (("bound", {"PermissionsBoundary": BOUNDARY}), ("free", {})):
+        made = {f"{kind}Name": name} | boundary | (trust if kind == "Role" else {})
+        await aws(f"Create{kind}", of="iam", **made)
+    ada = await a_user(aws, allow("iam:*", StringEquals={"iam:PermissionsBoundary": BOUNDARY}))
+    operation = operation.format(kind)
+    assert await ask(aws, ada, "iam", operation, **{f"{kind}Name": "bound"}, **params) is None
+    for other in ("free", "nobody"):
+        assert await ask(aws, ada, "iam", operation, **{f"{kind}Name": other}, **params) is not None
+
+
+async def test_a_user_who_is_renamed_keeps_the_path_that_policies_are_asked_about(aws):
+    await aws("CreateUser", of="iam", UserName="bob", Path="/team/")
+    ada = await a_user(aws, allow("iam:UpdateUser", f"{IAM}:user/team/*"))
+    assert await ask(aws, ada, "iam", "UpdateUser", UserName="bob", NewUserName="rob") is None
+    assert await ask(aws, ada, "iam", "UpdateUser", UserName="bob", NewPath="/boss/") is not None
+
+
 async def test_another_of_the_same_name_is_another_one(aws):
     ada = await a_user(aws, allow("ecs:*"))
     await aws("DeleteUserPolicy", of="iam", UserName="ada", PolicyName="p")

@@ -26,6 +26,14 @@ _TYPES: Mapping[str, tuple[type[Role | User | Group | InstanceProfile], str]] = 
 _OF_THE_CALLER = frozenset(
     {"CreateAccessKey", "DeleteAccessKey", "GetUser", "ListAccessKeys", "UpdateAccessKey"},
 )
+_BOUND = frozenset(
+    {
+        "DeleteRolePermissionsBoundary",
+        "DeleteUserPermissionsBoundary",
+        *(f"{verb}{kind}Policy" for verb in ("Attach", "Delete", "Detach", "Put") for kind in ("Role", "User")),
+    }
+)
+"""The operations with the condition key iam:PermissionsBoundary that name none: the present one is meant."""
 _LISTS = {"ListRoles": "role", "ListUsers": "user", "ListGroups": "group", "ListInstanceProfiles": "instance-profile"}
 
 
@@ -33,8 +41,9 @@ def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
     """Tell what a call demands; adding a role to an instance profile passes it to EC2."""
     params = call.params
     keys = request_tags(params)
-    if params.get("PermissionsBoundary"):
-        keys["iam:PermissionsBoundary"] = params["PermissionsBoundary"]
+    boundary = params.get("PermissionsBoundary") or _boundary(tx, call)
+    if boundary:
+        keys["iam:PermissionsBoundary"] = boundary
     if "PolicyArn" in params and not call.operation.endswith("PolicyVersion"):
         keys["iam:PolicyARN"] = params["PolicyArn"]
     if "AWSServiceName" in params:
@@ -42,11 +51,27 @@ def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
     resource, tags = _resource(tx, scope, call)
     yield Demand(action=action_of(call), resource=resource, keys=keys | tags)
     if call.operation == "UpdateUser":
-        renamed = params.get("NewUserName") or params["UserName"]
-        yield Demand(action=action_of(call), resource=arn_of(scope, "user", params.get("NewPath") or "/", renamed))
+        yield Demand(action=action_of(call), resource=_updated(tx, scope, call))
     if call.operation == "AddRoleToInstanceProfile":
         role, _ = _named(tx, scope, "RoleName", params["RoleName"], "/")
         yield Demand(action="iam:PassRole", resource=role, keys={"iam:PassedToService": "ec2.amazonaws.com"})
+
+
+def _boundary(tx: Tx, call: Call) -> str | None:
+    """Tell the boundary of the role or user whose policies a call changes."""
+    if call.operation not in _BOUND:
+        return None
+    name = call.params.get("RoleName")
+    found = tx.get(User, call.params["UserName"]) if name is None else tx.get(Role, name)
+    return None if found is None else found.permissions_boundary
+
+
+def _updated(tx: Tx, scope: Scope, call: Call) -> str:
+    """Name the user as it will be: what UpdateUser does not change stays."""
+    params = call.params
+    user = tx.get(User, params["UserName"])
+    path = params.get("NewPath") or (user.path if user is not None else "/")
+    return arn_of(scope, "user", path, params.get("NewUserName") or params["UserName"])
 
 
 def _resource(tx: Tx, scope: Scope, call: Call) -> tuple[str, dict[str, str | tuple[str, ...]]]:
