@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from tests.aws import Aws
 from tests.builders import KEYRING, SCOPE
 
-from wherry.api.authorization import decide
+from wherry.api.authorization import decide, iam
 from wherry.api.sts import sessions
 from wherry.app.credentials import credentials_of
 from wherry.model.call import Call
@@ -61,6 +62,40 @@ async def assume(aws, **params):
 
 async def refused(aws, **params):
     return await aws.refusal("AssumeRole", of="sts", **{"RoleArn": ROLE, "RoleSessionName": "ci"} | params)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("RoleSessionName", "x:user/root"),
+        ("RoleSessionName", "a/b"),
+        ("RoleSessionName", "ci\n"),
+        ("RoleSessionName", "zoë"),
+        ("ExternalId", "a b"),
+    ],
+)
+async def test_names_of_sessions_are_no_more_than_names(aws, member, value):
+    await a_role(aws, {"AWS": ACCOUNT})
+    code, message = await refused(aws, **{member: value})
+    assert code == "ValidationError"
+    assert message.startswith(f"1 validation error detected: Value '{value}' at '{member[0].lower()}{member[1:]}'")
+    assert "Member must satisfy regular expression pattern: [\\w+=,.@" in message
+
+
+async def test_a_session_is_no_user_whatever_it_is_called(aws):
+    ada = await a_user(aws)
+    await a_role(aws, {"AWS": ACCOUNT}, allowed="*")
+    session = (await assume(aws))["AssumedRoleUser"]["Arn"]
+    role = (await aws("GetRole", of="iam", RoleName="deploy"))["Role"]
+    aws.caller = msgspec.structs.replace(
+        ada, arn=f"{session}:user/ada", identity_arn=role["Arn"], identity_id=role["RoleId"]
+    )
+    expected = ("ValidationError", "Must specify userName when calling with non-User credentials")
+    for operation in ("GetUser", "CreateAccessKey", "ListAccessKeys"):
+        assert await aws.refusal(operation, of="iam") == expected
+    call = Call(service="iam", operation="GetUser", params={}, principal=aws.caller, region="", request_id="")
+    asked = await aws.store.read(lambda tx: list(iam.demands(tx, SCOPE, call)))
+    assert [demand.resource for demand in asked] == ["*"]
 
 
 async def become(aws, answer):

@@ -30,6 +30,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         return self.arn == f"arn:aws:iam::{self.account_id}:root"
 
     @property
+    def user_name(self) -> str | None:
+        """The name of the user who calls; None for root and roles, whatever their sessions are called."""
+        kind, _, rest = self.identity_arn.partition("/")
+        return rest.rpartition("/")[2] if kind.endswith(":user") else None
+
+    @property
     def is_temporary(self) -> bool:
         """Whether it calls with temporary credentials."""
         return self.access_key_id.startswith("ASIA")

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 
 from wherry.api.authorization.demand import ANY, Demand, action_of, request_tags, resource_tags
 from wherry.api.iam.entities import arn_of
-from wherry.model import arn
 from wherry.model.arn import Scope
 from wherry.model.call import Call
 from wherry.model.iam.identity import Group, InstanceProfile, Role, User
@@ -80,8 +79,8 @@ def _resource(tx: Tx, scope: Scope, call: Call) -> tuple[str, dict[str, str | tu
     for member in _TYPES:
         if params.get(member):
             return _named(tx, scope, member, params[member], params.get("Path") or "/")
-    if operation in _OF_THE_CALLER and ":user/" in call.principal.arn:
-        return _named(tx, scope, "UserName", arn.last(call.principal.arn), "/")
+    if operation in _OF_THE_CALLER and call.principal.user_name is not None:
+        return _named(tx, scope, "UserName", call.principal.user_name, "/")
     if operation in _LISTS:
         return arn_of(scope, _LISTS[operation], params.get("PathPrefix") or "/", ""), {}
     if operation == "CreatePolicy":

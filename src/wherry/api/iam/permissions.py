@@ -59,11 +59,10 @@ def permissions_of_identity(tx: Tx, identity: Identity) -> Permissions:
 
 def identity_of(tx: Tx, principal: Principal) -> Role | User | None:
     """Find the role or user that a principal acts as, None if it is gone: another of the same name is another one."""
-    ref = principal.identity_arn
-    if ref.partition("/")[0].endswith(":user"):
-        user = tx.get(User, arn.last(ref))
+    if principal.user_name is not None:
+        user = tx.get(User, principal.user_name)
         return user if user is not None and user.user_id == principal.identity_id else None
-    role = tx.get(Role, arn.last(ref))
+    role = tx.get(Role, arn.last(principal.identity_arn))
     return role if role is not None and role.role_id == principal.identity_id else None
 
 
@@ -101,7 +100,7 @@ def with_keys(keys: Keys, more: Mapping[str, str | tuple[str, ...]]) -> Keys:
 def _type_of(principal: Principal) -> str:
     if principal.is_administrator:
         return "Account"
-    return "AssumedRole" if ":assumed-role/" in principal.arn else "User"
+    return "AssumedRole" if principal.user_name is None else "User"
 
 
 def _policies_of(tx: Tx, identity: Identity) -> Iterator[Source]:

@@ -10,7 +10,6 @@ from wherry.api.context import Context
 from wherry.api.iam import documents, paging, tags
 from wherry.api.iam.entities import arn_of, boundary_view, check_free, new_name, new_path
 from wherry.api.iam.entities import user as named
-from wherry.model import arn
 from wherry.model.arn import Scope
 from wherry.model.call import Call
 from wherry.model.iam.errors import DeleteConflictException, ValidationError
@@ -22,11 +21,11 @@ from wherry.store import Tx
 def caller_or_named(call: Call) -> str:
     """Name the user that a call is about: the caller, if it names none; raises ValidationError for other callers."""
     name: str | None = call.params.get("UserName")
-    if name is not None:
-        return name
-    if ":user/" not in call.principal.arn:
+    if name is None:
+        name = call.principal.user_name
+    if name is None:
         raise ValidationError("Must specify userName when calling with non-User credentials")
-    return arn.last(call.principal.arn)
+    return name
 
 
 async def create_user(ctx: Context, call: Call) -> dict[str, Any]:

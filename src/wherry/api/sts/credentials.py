@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ _REFUSED = {
     "ProvidedContexts": "Wherry has no context providers.",
     "MinimumSessionTokenSize": "Session tokens are as long as what is in them.",
 }
+_PATTERNS = {"RoleSessionName": r"[\w+=,.@-]*", "ExternalId": r"[\w+=,.@:\/-]*"}
 _GRANTED = Source(
     policy=parse_identity_policy('{"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}')
 )
@@ -41,6 +43,7 @@ async def assume_role(ctx: Context, call: Call) -> dict[str, Any]:
     """AssumeRole: credentials that act as a role, for a caller whom its trust policy and the caller's own let."""
     params = call.params
     _refuse(call)
+    _check_patterns(call)
     policy, arns = params.get("Policy"), tuple(each.get("arn") or "" for each in params.get("PolicyArns") or ())
     _check_session_policy(policy)
     role = await ctx.store.read(_assumable, ctx, call, arns)
@@ -98,6 +101,17 @@ def _refuse(call: Call) -> None:
             raise ValidationError(f"{member} is not supported: {sentence}")
 
 
+def _check_patterns(call: Call) -> None:
+    """Refuse what could be taken for more than a name where it becomes part of ARNs and conditions."""
+    for member, pattern in _PATTERNS.items():
+        given = call.params.get(member)
+        if given is not None and not re.fullmatch(pattern, given, re.ASCII):
+            raise ValidationError(
+                f"1 validation error detected: Value '{given}' at '{member[:1].lower()}{member[1:]}' failed to satisfy "
+                f"constraint: Member must satisfy regular expression pattern: {pattern}"
+            )
+
+
 def _check_session_policy(policy: str | None) -> None:
     if policy is None:
         return
@@ -110,7 +124,7 @@ def _check_session_policy(policy: str | None) -> None:
 
 def _duration(call: Call, role: Role) -> int:
     seconds: int = call.params.get("DurationSeconds", 3_600)
-    if ":assumed-role/" in call.principal.arn and seconds > _CHAINED:
+    if call.principal.user_name is None and not call.principal.is_administrator and seconds > _CHAINED:
         raise ValidationError(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
         )
