@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.component.agent_lab import (
     CLUSTER,
     EPOCH,
     INSTANCE,
+    ControlPlane,
     Lab,
     a_payload_container,
     a_payload_task,
@@ -22,12 +26,13 @@ from tests.component.agent_lab import (
 )
 
 from wherry.agent.journal import Journal, JournalError
-from wherry.agent.link.base import RefusedError
+from wherry.agent.link.base import AccessKey, RefusedError, UnreachableError
 from wherry.agent.runtime.base import ContainerState
 from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.agent.spec import TaskSpec
 from wherry.model.protocol import acs
-from wherry.model.protocol.container import DockerConfig
+from wherry.model.protocol.container import DockerConfig, PayloadSecret
+from wherry.model.protocol.task import RoleCredentials
 
 
 def scenario(tmp_path: Path, play) -> None:
@@ -345,6 +350,49 @@ def test_leftovers_go_after_a_manifest_and_not_before(tmp_path: Path) -> None:
             await anyio.sleep(10)
             assert list(lab.engine.containers) == [adopted]
             assert lab.engine.containers[adopted].state is ContainerState.RUNNING
+
+    scenario(tmp_path, play)
+
+
+class Parameters:
+    """A control plane's parameters, and who has asked for them."""
+
+    def __init__(self, control_plane: ControlPlane) -> None:
+        self.reachable = False
+        self.asked: list[AccessKey | None] = []
+        self._others = control_plane.call
+        control_plane.call = self.call
+
+    async def call(self, operation: str, parameters: Mapping[str, Any], **how: Any) -> dict[str, Any]:
+        if operation != "GetParameters":
+            return await self._others(operation, parameters, **how)
+        await anyio.lowlevel.checkpoint()
+        if not self.reachable:
+            raise UnreachableError("the line is down")
+        self.asked.append(how["signer"])
+        return {"Parameters": [{"Name": "/key", "Value": "value"}]}
+
+
+def test_an_agent_without_a_tasks_credentials_waits_for_them_and_acts_in_no_other_name(tmp_path: Path) -> None:
+    key = AccessKey(access_key_id="ASIA", secret_access_key="secret", session_token="token")
+    role = RoleCredentials(
+        credentials_id="id", expiration="2026-11-26T12:00:00Z", role_arn="arn:role", **msgspec.structs.asdict(key)
+    )
+    secret = PayloadSecret(name="KEY", value_from="/key", provider="ssm")
+    task = replace(a_payload_task(a_payload_container(secrets=(secret,))), execution_role_credentials=role)
+
+    async def play(lab: Lab) -> None:
+        parameters = Parameters(lab.control_plane)
+        async with lab.agent():
+            await lab.control_plane.send_tasks(task)
+        # What was in memory is gone, as after a boot.
+        parameters.reachable = True
+        async with lab.agent():
+            await anyio.sleep(300)
+            assert parameters.asked == []
+            await lab.control_plane.send_tasks(task)
+            await lab.control_plane.reported("RUNNING")
+        assert parameters.asked == [key]
 
     scenario(tmp_path, play)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from wherry.agent.link.base import AccessKey
+from wherry.agent.link.base import AccessKey, UnreachableError
 from wherry.agent.spec import Struct
 from wherry.model.protocol.task import PayloadTask, RoleCredentials
 
@@ -56,6 +56,7 @@ class RoleCredentialsStore:
         self._directory = directory
         self._tasks: dict[str, dict[RoleType, Held]] = {}
         self._ids: dict[str, tuple[str, RoleType]] = {}
+        self._awaited: set[str] = set()
 
     def __repr__(self) -> str:
         """Show for how many tasks something is held."""
@@ -103,10 +104,23 @@ class RoleCredentialsStore:
         """Find what a task has for a role of this type."""
         return self._tasks.get(task_arn, {}).get(role_type)
 
+    def await_execution_role(self, task_arn: str) -> None:
+        """Know that a task has an execution role: while nothing is held of it, nobody acts in another name."""
+        self._awaited.add(task_arn)
+
+    def await_nothing(self, task_arn: str) -> None:
+        """Know that nothing more comes for a task."""
+        self._awaited.discard(task_arn)
+
     def signer(self, task_arn: str, role_type: RoleType) -> AccessKey | None:
-        """Find the key to sign with in the name of a task's role; None if it has none."""
+        """Find the key to sign with in the name of a task's role; None if it has none.
+
+        Raises `UnreachableError` for an execution role whose credentials are still to come.
+        """
         held = self.of(task_arn, role_type)
         if held is None:
+            if role_type is RoleType.EXECUTION and task_arn in self._awaited:
+                raise UnreachableError("the credentials of the task's execution role have not come yet")
             return None
         own = held.credentials
         return AccessKey(
@@ -116,6 +130,7 @@ class RoleCredentialsStore:
     def forget(self, task_arn: str) -> None:
         """Hold nothing of a task any more."""
         self._tasks.pop(task_arn, None)
+        self.await_nothing(task_arn)
         self._ids = {one: slot for one, slot in self._ids.items() if slot[0] != task_arn}
         if self._directory is not None:
             with contextlib.suppress(OSError):

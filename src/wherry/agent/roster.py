@@ -150,6 +150,8 @@ class Roster:
         return take_on(task, stop_timeout=self._stop_timeout, host_rules=self._host_rules)
 
     def _runner(self, assignment: Assignment) -> Runner:
+        if assignment.spec.execution_credentials_id is not None and assignment.told.stopped_at is None:
+            self._around.credentials.await_execution_role(assignment.arn)
         return Runner(assignment, self._around, on_view=self._on_view)
 
     async def _carry(self, runner: Runner) -> None:

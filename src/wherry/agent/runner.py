@@ -250,12 +250,14 @@ class Runner:
 
     async def _fetch_supplies(self) -> None:
         task, around = self.assignment.spec, self._around
-        self._supplies = await supplies.fetch(task, around.control_plane, around.objects, self._signer)
+        self._supplies = await supplies.fetch(task, around.control_plane, around.objects, self._signer())
         self._supplied = True
 
-    @property
     def _signer(self) -> AccessKey | None:
-        """Whoever asks for what the task needs: its execution role, or the agent where it has none."""
+        """Whoever asks for what the task needs: its execution role, or the agent where it has none.
+
+        Raises `UnreachableError` while the role's credentials have not come.
+        """
         return self._around.credentials.signer(self.assignment.arn, RoleType.EXECUTION)
 
     async def _furnished(self, container: ContainerSpec) -> ContainerSpec:
@@ -298,6 +300,9 @@ class Runner:
             # Saying it again would change nothing; the control plane has no use for it.
             log.warning("report_refused", task=self.assignment.arn, operation=operation, error=str(refusal))
         self._remember(reports.acknowledged(self.assignment, report, now=self._around.clock()))
+        if self.assignment.told.stopped_at is not None:
+            # The control plane sends no credentials of what it knows to be over.
+            self._around.credentials.await_nothing(self.assignment.arn)
 
     def _fail(self, step: Step, fault: RuntimeFault) -> bool:
         """Take a fault as the end of what the step was for; False if the step must be tried again instead."""

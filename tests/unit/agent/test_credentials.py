@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from wherry.agent.credentials import RoleCredentialsStore, RoleType
+from wherry.agent.link.base import UnreachableError
 from wherry.model.protocol.task import PayloadTask, RoleCredentials
 
 ARN = "arn:aws:ecs:us-east-1:000000000000:task/default/"
@@ -74,6 +75,25 @@ def test_nobody_else_may_read_the_files_and_nothing_stays_of_a_task_that_is_over
     assert modes == [0o600, 0o700, 0o700]
     store.forget(FIRST)
     assert (store.find("id-1"), list(directory.iterdir())) == (None, [])
+
+
+def test_nobody_acts_for_an_execution_role_whose_credentials_are_still_to_come(directory):
+    store = RoleCredentialsStore(directory)
+    store.await_execution_role(FIRST)
+    with pytest.raises(UnreachableError):
+        store.signer(FIRST, RoleType.EXECUTION)
+    assert store.signer(FIRST, RoleType.APPLICATION) is None
+    store.take(FIRST, RoleType.EXECUTION, credentials("1"))
+    assert store.signer(FIRST, RoleType.EXECUTION).access_key_id == "ASIA1"
+    store.forget(FIRST)
+    assert store.signer(FIRST, RoleType.EXECUTION) is None
+
+
+def test_what_is_over_waits_for_no_credentials(directory):
+    store = RoleCredentialsStore(directory)
+    store.await_execution_role(FIRST)
+    store.await_nothing(FIRST)
+    assert store.signer(FIRST, RoleType.EXECUTION) is None
 
 
 def test_a_directory_that_cannot_be_written_costs_only_the_copy(tmp_path):

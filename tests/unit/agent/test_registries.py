@@ -51,7 +51,7 @@ def a_task_with(auth: AsmAuth | EcrAuth | None, launch_type: str = "FARGATE"):
 async def access(plane: Plane, auth: AsmAuth | EcrAuth | None, **members: str):
     task = a_task_with(auth, **members)
     logins = await registries.fetch(task, plane, ROLE)
-    return registries.access(task, task.containers[0], logins, plane, ROLE)
+    return registries.access(task, task.containers[0], logins, plane, lambda: ROLE)
 
 
 async def test_an_image_for_everybody_asks_nobody() -> None:

@@ -54,8 +54,8 @@ def verdict(refusal: RefusedError) -> Verdict:
 class Forwarder:
     """Speaks to CloudWatch Logs in the name of a task's execution role.
 
-    `execution_role` finds its credentials by the task's ARN; without any the agent's own sign. All methods raise
-    `RefusedError` and `UnreachableError`.
+    `execution_role` finds its credentials by the task's ARN; for a task without any, or one that is over, the agent's
+    own sign. It raises `UnreachableError` while they have not come. All methods raise that, and `RefusedError`.
     """
 
     def __init__(self, control_plane: ControlPlane, execution_role: Callable[[str], AccessKey | None]) -> None:

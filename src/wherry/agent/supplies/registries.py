@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -51,14 +51,21 @@ async def fetch(task: TaskSpec, control_plane: ControlPlane, signer: AccessKey |
 
 
 def access(
-    task: TaskSpec, container: ContainerSpec, logins: Logins, control_plane: ControlPlane, signer: AccessKey | None
+    task: TaskSpec,
+    container: ContainerSpec,
+    logins: Logins,
+    control_plane: ControlPlane,
+    signer: Callable[[], AccessKey | None],
 ) -> Access | None:
-    """Tell how a container's image is to be got at; None: like anybody."""
+    """Tell how a container's image is to be got at; None: like anybody.
+
+    `signer` is asked where that is for the execution role to do; what it raises, this raises.
+    """
     match container.registry_auth:
         case AsmAuth(credentials_parameter=parameter):
             return Access(owner=parameter, login=partial(_known, logins[parameter]))
         case EcrAuth() as auth:
-            signing = signer if auth.use_execution_role else None
+            signing = signer() if auth.use_execution_role else None
             owner = signing.access_key_id if signing is not None else "agent"
             return Access(owner=owner, login=partial(_ecr, task, container.image, auth, control_plane, signing))
         case _:
