@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 from ipaddress import ip_network
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroute2.netlink.exceptions import NetlinkError
 
-from wherry.agent.faults import black_hole, netem
+from wherry.agent.faults import black_hole, kernel, netem
 from wherry.agent.faults.base import BlackholePort, Impairment, Kind
+from wherry.agent.faults.black_hole import FLOWS, TABLE
 from wherry.agent.faults.requests import InvalidRequestError, parse
 
 HOLE = {"Port": 8080, "Protocol": "tcp", "TrafficType": "ingress"}
@@ -184,3 +190,72 @@ def test_every_destination_and_those_of_ipv6_have_their_filters():
         u32(4, "1:1", "0x0/0x0+24", protocol=0x86DD),
         u32(4, "1:1", "0x20010db8/0xffffffff+24", "0x00000000/0xf0000000+28", protocol=0x86DD),
     ]
+
+
+class Discipline(dict[str, int]):
+    """A discipline as netlink lists it."""
+
+    def __init__(self, kind: str, handle: str) -> None:
+        super().__init__(handle=int(handle.rstrip(":"), 16) << 16)
+        self.kind = kind
+
+    def get_attr(self, name: str) -> str:
+        assert name == "TCA_KIND"
+        return self.kind
+
+
+class Kernel:
+    """An interface with disciplines, whose root is taken only once, and a table of nftables."""
+
+    def __init__(self) -> None:
+        self.disciplines: list[Discipline] = []
+        self.chains: set[str] = set()
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def get_qdiscs(self, index: int) -> list[Discipline]:
+        assert index == 1
+        return [Discipline("noqueue", "0:"), *self.disciplines]
+
+    def tc(self, command: str, kind: str, *, index: int, **members: Any) -> None:
+        assert index == 1
+        if command == "del":
+            assert any(one.kind == kind for one in self.disciplines)
+            self.disciplines.clear()
+        elif command == "add":
+            if members.get("root") and self.disciplines:
+                raise NetlinkError(errno.EEXIST, "Exclusivity flag on, cannot modify")
+            self.disciplines.append(Discipline(kind, members["handle"]))
+
+    def nft(self, *arguments: str, text: str = "") -> bytes:
+        if arguments[0] == "-j":
+            listed = [{"chain": {"family": "inet", "table": TABLE, "name": name}} for name in self.chains]
+            return msgspec.json.encode({"nftables": listed})
+        if "delete chain" in text:
+            self.chains.discard(FLOWS)
+        else:
+            assert FLOWS not in self.chains, "the rules of two faults would choose"
+            self.chains.add(FLOWS)
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("left", "chains"), [([("prio", "1:")], set()), ([("netem", "1:")], set()), ([], {FLOWS}), ([], set())]
+)
+def test_the_half_of_a_fault_does_not_keep_the_next_from_starting(monkeypatch, left, chains) -> None:
+    there = Kernel()
+    there.disciplines += [Discipline(*one) for one in left]
+    there.chains |= chains
+    monkeypatch.setattr(kernel, "IPRoute", lambda: there)
+    monkeypatch.setattr(kernel, "_nft", there.nft)
+    monkeypatch.setattr(socket, "if_nametoindex", lambda _: 1)
+    everywhere = (ip_network("0.0.0.0/0"),)
+    kernel._impair(Impairment(kind=Kind.PACKET_LOSS, targets=everywhere, loss=30, flows=50))
+    assert kernel._running() == {Kind.PACKET_LOSS}
+    assert there.chains == {FLOWS}
+    kernel._restore()
+    assert (kernel._running(), there.disciplines, there.chains) == (frozenset(), [], set())

@@ -69,6 +69,8 @@ def _chains() -> frozenset[str]:
 def _impair(fault: Impairment) -> None:
     with IPRoute() as netlink:
         index = socket.if_nametoindex(eni.DEVICE)
+        # An agent that was killed at it may have left the half of one.
+        _clear(netlink, index)
         done = []
         try:
             for step in netem.plan(fault):
@@ -87,7 +89,15 @@ def _impair(fault: Impairment) -> None:
 
 def _restore() -> None:
     with IPRoute() as netlink:
-        _tc(netlink, socket.if_nametoindex(eni.DEVICE), netem.remove())
+        _clear(netlink, socket.if_nametoindex(eni.DEVICE))
+
+
+def _clear(netlink: IPRoute, index: int) -> None:
+    """Take away whatever there is of latency and loss."""
+    for one in list(netlink.get_qdiscs(index=index)):
+        kind = one.get_attr("TCA_KIND")
+        if netem.is_root(kind, one["handle"]):
+            _tc(netlink, index, netem.remove(kind))
     if FLOWS in _chains():
         _apply(removal(FLOWS))
 

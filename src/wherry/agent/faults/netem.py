@@ -19,6 +19,7 @@ HANDLES: Mapping[Kind, int] = {Kind.LATENCY: 0x10, Kind.PACKET_LOSS: 0x20}
 SPARE = "1:3"
 """The band where nothing happens to a packet."""
 
+_ROOT = 1 << 16
 _IMPAIRED = "1:1"
 _QUEUE = 100_000
 """Packets that may be late at a time: the kernel's own 1000 would lose what is only to be late."""
@@ -57,6 +58,11 @@ def trials() -> Iterator[Step]:
     """Tell what shows, each at the root and taken back by `remove`, whether the kernel has what faults are made of."""
     yield _PRIO
     yield Step(command="add", kind="netem", members={"root": True, "handle": "1:", "loss": 0})
+
+
+def is_root(kind: str, handle: int) -> bool:
+    """Tell whether a discipline is one that `plan` or `trials` has at the root."""
+    return handle == _ROOT and kind in {step.kind for step in trials()}
 
 
 def fault_of(kind: str, handle: int) -> Kind | None:
