@@ -15,6 +15,7 @@ from wherry.api.table import TABLES
 from wherry.model.base import Tag
 from wherry.model.call import Call, Principal
 from wherry.model.errors import ApiError
+from wherry.model.network import NetworkInterface
 from wherry.store import Store
 from wherry.wire.models import load
 
@@ -187,6 +188,41 @@ async def test_all_that_a_call_names_must_be_allowed(aws):
     assert await ask(aws, ada, "ecs", "DescribeTasks", cluster="prod", tasks=["1", "2"]) is None
     assert await ask(aws, ada, "ecs", "DescribeTasks", cluster="prod", tasks=["1", f"{ECS}:task/test/2"]) is not None
     assert await ask(aws, ada, "ecs", "DescribeTasks", cluster="prod", tasks=[]) is not None, "nothing named is all"
+
+
+async def test_a_report_is_about_the_clusters_that_it_changes_whatever_it_names(aws):
+    for number, cluster in enumerate(("prod", "test"), 1):
+        task = a_task(number=number, cluster=cluster)
+        interface = NetworkInterface(
+            network_interface_id=f"eni-{number}",
+            subnet_id="subnet-a",
+            vpc_id="vpc-1",
+            availability_zone="us-east-1a",
+            private_ip_address=f"172.31.0.{number}",
+            mac_address="02:00:00:00:00:01",
+            security_group_ids=(),
+            task_arn=task.task_arn,
+            attachment_id=task.attachment.id,
+        )
+        await put(aws, task, interface)
+    prod, test = (
+        {"attachmentArn": SCOPE.attachment(a_task(number=number).attachment.id), "status": "DETACHED"}
+        for number in (1, 2)
+    )
+    ada = await a_user(aws, allow("ecs:Submit*", f"{ECS}:cluster/test"), allow("ecs:Submit*", f"{ECS}:cluster/x/*"))
+
+    async def may(operation, **params):
+        return await ask(aws, ada, "ecs", operation, **params) is None
+
+    attachments = "SubmitAttachmentStateChanges"
+    assert await may(attachments, cluster="test", attachments=[test])
+    assert await may(attachments, cluster="agents", attachments=[test]), "the agent's own cluster plays no part"
+    assert not await may(attachments, cluster="test", attachments=[prod])
+    assert not await may(attachments, cluster="test", attachments=[test, prod])
+    assert await may(attachments, cluster="test", attachments=[])
+    assert not await may(attachments, cluster="agents", attachments=[{"attachmentArn": "x/y", "status": "DETACHED"}])
+    assert await may("SubmitTaskStateChange", cluster="test", task="0123")
+    assert not await may("SubmitTaskStateChange", cluster="x/prod", task="0123")
 
 
 async def test_conditions_see_the_cluster_and_the_tags(aws):

@@ -18,6 +18,7 @@ from wherry.model.cluster import Cluster
 from wherry.model.errors import InvalidParameterException
 from wherry.model.iam.identity import Role
 from wherry.model.instance import ContainerInstance
+from wherry.model.network import NetworkInterface
 from wherry.model.service import Service
 from wherry.model.task import Task
 from wherry.model.taskdef import TaskDefinition
@@ -52,6 +53,8 @@ def _resources(tx: Tx, scope: Scope, call: Call) -> list[str]:
         return [_revision(tx, scope, call.params["taskDefinition"])]
     if call.operation == "DeleteTaskDefinitions":
         return [_revision(tx, scope, ref) for ref in call.params["taskDefinitions"]]
+    if call.operation == "SubmitAttachmentStateChanges":
+        return _clusters_of_attachments(tx, scope, call.params)
     named = _RESOURCES.get(call.operation)
     return [] if named is None else list(named(scope, call.params))
 
@@ -111,7 +114,7 @@ def _clusters(scope: Scope, params: Params) -> list[str]:
 def _reported_cluster(scope: Scope, params: Params) -> list[str]:
     """A report is about the cluster of its task."""
     task = params.get("task") or ""
-    return [scope.cluster(arn.cluster_name_of(task))] if _is_long(task) else _the_cluster(scope, params)
+    return [scope.cluster(arn.cluster_name_of(task) if _is_long(task) else arn.last(_cluster(scope, params)))]
 
 
 def _instances_of_tasks(scope: Scope, params: Params) -> list[str]:
@@ -168,7 +171,6 @@ _RESOURCES: Mapping[str, Resources] = {
     "StartTelemetrySession": _INSTANCE,
     "StopServiceDeployment": _one("serviceDeploymentArn"),
     "StopTask": _TASK,
-    "SubmitAttachmentStateChanges": _the_cluster,
     "SubmitContainerStateChange": _reported_cluster,
     "SubmitTaskStateChange": _reported_cluster,
     "TagResource": _one("resourceArn"),
@@ -182,6 +184,14 @@ _RESOURCES: Mapping[str, Resources] = {
 
 Poll and StartTelemetrySession are what the upgrades of agents demand.
 """
+
+
+def _clusters_of_attachments(tx: Tx, scope: Scope, params: Params) -> list[str]:
+    """Name the clusters of the tasks whose attachments are meant: an agent names its own, whatever runs there."""
+    ids = {arn.last(change["attachmentArn"]) for change in params["attachments"]}
+    tasks = {interface.task_arn for interface in tx.find(NetworkInterface, attachment_id=ids)}
+    clusters = {scope.cluster(arn.cluster_name_of(task)) for task in tasks}
+    return sorted(clusters) or _the_cluster(scope, params)
 
 
 def _revision(tx: Tx, scope: Scope, ref: str) -> str:
