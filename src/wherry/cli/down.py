@@ -6,7 +6,7 @@ import anyio
 from rich.console import Console
 
 from wherry import claim
-from wherry.agent.runtime.base import RuntimeUnavailableError
+from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.app.host import remove_tasks
 from wherry.cli.failure import CommandFailed
 from wherry.cli.options import DirectoryOptions, decode
@@ -34,5 +34,9 @@ def down(*, directory: DirectoryOptions | None = None) -> None:
     except RuntimeUnavailableError as error:
         raise CommandFailed(
             f"The Docker Engine does not answer, so tasks may be left: {error}", "Start it and run this again."
+        ) from None
+    except RuntimeFault as fault:
+        raise CommandFailed(
+            f"Something of the tasks may be left: {fault.message}", "Mend it and run this again."
         ) from None
     console.print(f"Removed {removed} containers. The data directory {settings.data_dir} is as it was.")

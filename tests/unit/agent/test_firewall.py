@@ -34,6 +34,14 @@ def test_the_control_planes_port_is_opened_if_tasks_call_it_at_the_agents_addres
     assert ports_for_tasks(url) == ports
 
 
+async def test_rules_that_another_agent_takes_away_or_needs_at_that_moment_are_no_failure(tmp_path, monkeypatch):
+    for program in ("iptables", "nft"):
+        (tmp_path / program).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    await firewall.remove()
+
+
 async def test_only_an_agent_that_listens_is_company(tmp_path):
     assert peers.is_alone(tmp_path / "nothing", "one")
     with peers.listen(tmp_path, "one"):

@@ -92,15 +92,18 @@ async def leads_to_agents() -> bool:
 
 
 async def remove() -> None:
-    """Take the rules away again; for when the host's last ENI is gone."""
+    """Take the rules away again; for when the host's last ENI is gone.
+
+    Another agent may be doing the same, or be putting them back for a task of its own: what is gone by then is gone, and
+    what is in use again stays.
+    """
     for parent, chain in (("DOCKER-USER", CHAIN), ("FORWARD", CHAIN), ("INPUT", INPUT_CHAIN)):
         while await _succeeds("iptables", "--wait", "-D", parent, "-j", chain):
             continue
     for chain in (CHAIN, INPUT_CHAIN):
-        if await _succeeds("iptables", "--wait", "-F", chain):
-            await _run("iptables", "--wait", "-X", chain)
-    if await _succeeds("nft", "list", "table", "ip", TABLE):
-        await _run("nft", "delete", "table", "ip", TABLE)
+        for change in ("-F", "-X"):
+            await _succeeds("iptables", "--wait", change, chain)
+    await _succeeds("nft", "delete", "table", "ip", TABLE)
 
 
 async def _open(ports: Iterable[int]) -> None:
