@@ -14,6 +14,7 @@ from wherry.api.sts import sessions
 from wherry.app.credentials import credentials_of
 from wherry.model.call import Call
 from wherry.model.errors import ApiError
+from wherry.model.iam.ids import access_key_id
 from wherry.store import Store
 from wherry.wire.sigv4 import Reason, SignatureError
 
@@ -230,17 +231,27 @@ async def test_credentials_end_with_their_time_and_with_their_role(aws):
     assert caught.value.reason is Reason.UNKNOWN_KEY
 
 
-async def test_a_users_key_is_known_until_it_is_switched_off_and_unknown_when_it_is_gone(aws):
+async def test_a_users_key_is_refused_when_it_is_switched_off_or_gone(aws):
     ada = await a_user(aws)
     look_up = credentials_of(aws.ctx)
-    assert await look_up("AKIAIOSFODNN7EXAMPLE", None) is None
-    assert await look_up("wherry", None) is None
+    for foreign in ("any", "wherry", "AKIAIOSFODNN7EXAMPLE", access_key_id("AKIA", "1" * 12, aws.ctx.entropy)):
+        assert await look_up(foreign, None) is None
     change = {"UserName": "ada", "AccessKeyId": ada.access_key_id}
     await aws("UpdateAccessKey", of="iam", Status="Inactive", **change)
     with pytest.raises(SignatureError, match="is invalid"):
         await look_up(ada.access_key_id, None)
     await aws("DeleteAccessKey", of="iam", **change)
-    assert await look_up(ada.access_key_id, None) is None
+    with pytest.raises(SignatureError, match="is invalid") as caught:
+        await look_up(ada.access_key_id, None)
+    assert caught.value.reason is Reason.UNKNOWN_KEY
+
+
+async def test_temporary_credentials_without_their_token_are_refused(aws):
+    await a_role(aws, {"AWS": ACCOUNT})
+    given = (await assume(aws))["Credentials"]
+    with pytest.raises(SignatureError, match="is invalid") as caught:
+        await credentials_of(aws.ctx)(given["AccessKeyId"], None)
+    assert caught.value.reason is Reason.UNKNOWN_KEY
 
 
 async def test_a_session_token_of_somebody_else_is_refused(aws):

@@ -132,6 +132,15 @@ def test_a_users_key_acts_as_the_user_and_policies_decide(client: Session) -> No
     iam.update_access_key(UserName="ada", AccessKeyId=key["AccessKeyId"], Status="Inactive")
     assert refusal(ecs.list_clusters)[0] == "UnrecognizedClientException"
     assert refusal(own.get_user)[0] == "InvalidClientTokenId"
+    iam.delete_access_key(UserName="ada", AccessKeyId=key["AccessKeyId"])
+    assert refusal(ecs.list_clusters)[0] == "UnrecognizedClientException"
+    assert refusal(own.get_user)[0] == "InvalidClientTokenId"
+
+
+def test_temporary_credentials_without_their_token_are_no_administrators(client: Session) -> None:
+    given = client("sts").get_session_token()["Credentials"]
+    ecs = client("ecs", {**given, "SessionToken": None})
+    assert refusal(ecs.list_clusters)[0] == "UnrecognizedClientException"
 
 
 def test_a_wrong_secret_of_a_known_key_is_no_administrator(client: Session) -> None:

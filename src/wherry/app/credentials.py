@@ -16,16 +16,20 @@ from wherry.wire.trust import Credentials, administrator
 
 
 def credentials_of(ctx: Context) -> Credentials:
-    """Make the look-up of a control plane. Keys of other accounts, which tell so themselves, cost no look."""
+    """Make the look-up of a control plane. Keys of other accounts, which tell so themselves, cost no look.
+
+    A key of this account that is not known here, or not any more, is refused: it must not make an administrator of
+    whoever lost it.
+    """
     own = _administrators(ctx.settings)
 
     async def look_up(key_id: str, token: str | None) -> Secret | None:
         if own is not None and key_id == own.principal.access_key_id:
             return own
-        if account_of(key_id) != ctx.scope.account_id:
+        if not key_id.startswith(("AKIA", "ASIA")) or account_of(key_id) != ctx.scope.account_id:
             return None
         if key_id.startswith("ASIA"):
-            return None if token is None else await _temporary(ctx, key_id, token)
+            return await _temporary(ctx, key_id, token)
         return await ctx.store.read(_of_user, key_id, ctx.keyring, ctx.scope.account_id)
 
     return look_up
@@ -41,8 +45,10 @@ def _administrators(settings: Settings) -> Secret | None:
     )
 
 
-async def _temporary(ctx: Context, key_id: str, token: str) -> Secret:
+async def _temporary(ctx: Context, key_id: str, token: str | None) -> Secret:
     """Read a session; that of a role or user who is gone ends with it."""
+    if token is None:
+        raise _invalid()
     try:
         session = sessions.read(ctx.keyring, key_id, token, now=ctx.clock())
     except sessions.ExpiredTokenError as error:
@@ -64,12 +70,10 @@ async def _temporary(ctx: Context, key_id: str, token: str) -> Secret:
     return Secret(secret_access_key=session.secret_access_key, principal=principal, session_token=token)
 
 
-def _of_user(tx: Tx, key_id: str, keyring: Keyring, account_id: str) -> Secret | None:
+def _of_user(tx: Tx, key_id: str, keyring: Keyring, account_id: str) -> Secret:
     key = tx.get(AccessKey, key_id)
-    if key is None:
-        return None
-    user = tx.get(User, key.user_name)
-    if user is None or key.status != "Active":
+    user = None if key is None else tx.get(User, key.user_name)
+    if key is None or user is None or key.status != "Active":
         raise _invalid()
     try:
         secret = keyring.open(key.sealed_secret, owner=key_id)

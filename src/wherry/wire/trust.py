@@ -13,7 +13,10 @@ from wherry.wire.errors import WireError
 from wherry.wire.sigv4 import Secret
 
 Credentials = Callable[[str, str | None], Awaitable[Secret | None]]
-"""Looks up an access key id with the session token that came along; raises `SignatureError` for what has ended."""
+"""Looks up an access key id with the session token that came along; None for who is a stranger.
+
+Raises `SignatureError` for a key that should be known here and is not, or that has ended.
+"""
 
 Headers = Iterable[tuple[str, str]]
 """Header names in lower case with their values."""
