@@ -63,26 +63,32 @@ class Containers:
         if inspected["HostConfig"]["Runtime"] == RUNTIME:
             namespace = names.namespace(self._instance, _task_id(inspected))
             admit(runtime_id, namespaces.DIRECTORY / namespace)
+        try:
+            await self._run(runtime_id)
+        except EngineError as error:
+            if error.status in {404, 409} and GONE.search(error.message):
+                raise ContainerGoneError(runtime_id) from error
+            raise _fault("CannotStartContainerError", error) from error
+
+    async def restart(self, runtime_id: str) -> None:
+        """Start a container again that has exited: what admitted it to its namespace is still there."""
+        try:
+            await self._run(runtime_id)
+        except EngineError as error:
+            raise _fault("CannotStartContainerError", error) from error
+
+    async def _run(self, runtime_id: str) -> None:
+        """Have the engine start a container; again, for a while, if its log driver finds nobody."""
         for attempts_left in reversed(range(_UNANSWERED_STARTS)):
             try:
                 async with self._starts:
                     await self._engine.call("POST", f"containers/{runtime_id}/start")
             except EngineError as error:
-                if error.status in {404, 409} and GONE.search(error.message):
-                    raise ContainerGoneError(runtime_id) from error
                 if not attempts_left or not unanswered(error.message):
-                    raise _fault("CannotStartContainerError", error) from error
+                    raise
                 await anyio.sleep(_UNANSWERED_PAUSE)
             else:
                 return
-
-    async def restart(self, runtime_id: str) -> None:
-        """Start a container again that has exited: what admitted it to its namespace is still there."""
-        try:
-            async with self._starts:
-                await self._engine.call("POST", f"containers/{runtime_id}/start")
-        except EngineError as error:
-            raise _fault("CannotStartContainerError", error) from error
 
     async def stop(self, runtime_id: str, *, timeout: float) -> None:  # noqa: ASYNC109  the container's, not the call's
         """Send the image's stop signal, after `timeout` seconds SIGKILL; return when it has exited."""
