@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import anyio
 import pytest
@@ -262,3 +263,21 @@ async def test_a_pull_is_shared_only_by_those_who_may_pull_by_the_same_right(tmp
 def test_no_text_shows_a_login():
     shown = Login(username="AWS", password="token", source="here")
     assert "token" not in f"{shown!r} {shown} {list(shown.__rich_repr__())}"
+
+
+def test_a_crash_while_it_is_remembered_what_was_pulled_leaves_what_was_remembered_before(tmp_path, monkeypatch):
+    memory = tmp_path / "images.json"
+    engine = ScriptedEngine(remote={"a:1", "b:1"})
+    anyio.run(Images(engine, memory).pull, "a:1", PullBehavior.ONCE)
+
+    def torn(path: Path, text: str) -> None:
+        with path.open("w") as file:
+            file.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    images = Images(engine, memory)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", torn)
+        with pytest.raises(KeyboardInterrupt):
+            images._remember("b:1")
+    assert json.loads(memory.read_text()) == ["a:1"]

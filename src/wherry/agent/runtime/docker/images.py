@@ -102,8 +102,7 @@ class _Sources:
             return {}
 
     def write(self, sources: dict[str, str]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(sources))
+        _write(self._path, sources)
 
 
 class Images:
@@ -222,5 +221,12 @@ class Images:
     def _remember(self, image: str) -> None:
         known = self._remembered()
         if image not in known:
-            self._memory_file.parent.mkdir(parents=True, exist_ok=True)
-            self._memory_file.write_text(json.dumps(sorted(known | {image})))
+            _write(self._memory_file, sorted(known | {image}))
+
+
+def _write(path: Path, known: object) -> None:
+    """Write a file in one step: whoever reads it, now or after a crash, finds the old or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(known))
+    fresh.replace(path)
