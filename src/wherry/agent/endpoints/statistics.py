@@ -68,6 +68,7 @@ class Statistics:
     async def _sample(self, runtime_id: str, series: _Series) -> bool:
         stats = await self._runtime.stats(runtime_id)
         if stats is None:
+            self._series.pop(runtime_id, None)
             return False
         series.before, series.last = series.last, Sample(stats=stats, at=self._clock())
         return True
