@@ -25,6 +25,11 @@ def test_a_line_is_split_at_its_first_equals_sign() -> None:
     assert variables(text) == {"A": "1", "B": "x=y=z", "  F ": " spaced ", "H": "8"}
 
 
+def test_only_a_line_feed_ends_a_line() -> None:
+    text = "A=one\u2028two\nB=form\x0cfeed\x85\nC=a\rb\r\n".encode()
+    assert variables(text) == {"A": "one\u2028two", "B": "form\x0cfeed\x85", "C": "a\rb"}
+
+
 def test_what_is_no_text_is_an_error() -> None:
     with pytest.raises(ObjectError, match="UTF-8"):
         variables(b"A=\xff")

@@ -51,14 +51,14 @@ def variables(text: bytes) -> dict[str, str]:
     named twice the first is taken.
     """
     try:
-        lines = text.decode().splitlines()
+        lines = text.decode().split("\n")
     except UnicodeDecodeError as error:
         raise ObjectError("the file is not UTF-8 text") from error
     return dict(reversed(list(_pairs(lines))))
 
 
 def _pairs(lines: list[str]) -> Iterator[tuple[str, str]]:
-    for line in lines:
+    for line in (line.removesuffix("\r") for line in lines):
         name, _, value = line.partition("=")
         if not line.startswith("#") and name and value and "\0" not in line:
             yield name, value
