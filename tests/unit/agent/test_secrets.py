@@ -9,9 +9,10 @@ import pytest
 from tests.unit.agent.worlds import a_container, a_task
 
 from wherry.agent.link.base import AccessKey, RefusedError, UnreachableError
-from wherry.agent.runtime.base import RuntimeFault
+from wherry.agent.runtime.base import Login, RuntimeFault
 from wherry.agent.spec import Secret, SecretTarget, TaskSpec
 from wherry.agent.supplies import secrets
+from wherry.agent.supplies.supplies import Supplies
 
 pytestmark = pytest.mark.anyio
 ROLE = AccessKey(access_key_id="ASIAEXECUTION", secret_access_key="shh", session_token="token")
@@ -128,3 +129,10 @@ def test_a_container_gets_its_own_values_and_they_win() -> None:
     )
     outfitted = secrets.given(container, {"/p": "new", "/log": "l", "/another": "a"})
     assert outfitted.environment == {"S": "new", "OTHER": "o"}
+
+
+def test_no_text_shows_what_was_fetched() -> None:
+    login = Login(username="user", password="hidden")
+    held = Supplies(secrets={"/key": "hidden"}, files={"file": {"A": "hidden"}}, logins={"parameter": login})
+    assert "hidden" not in f"{held!r} {held} {held.__rich_repr__()}"
+    assert repr(held) == "Supplies(1 secrets, 1 files, 1 logins)"

@@ -5,6 +5,8 @@ It lives in the memory of the task's runner alone: neither the journal nor any l
 
 from __future__ import annotations
 
+from typing import Any
+
 from wherry.agent.link.base import AccessKey, ControlPlane
 from wherry.agent.link.objects import ObjectStore
 from wherry.agent.spec import AsmAuth, ContainerSpec, Struct, TaskSpec
@@ -20,6 +22,9 @@ class Supplies(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Supplies({len(self.secrets)} secrets, {len(self.files)} files, {len(self.logins)} logins)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("secrets", len(self.secrets)), ("files", len(self.files)), ("logins", len(self.logins))]
 
     def given(self, container: ContainerSpec) -> ContainerSpec:
         """Give a container its variables and options: secrets win over `environment`, and that over files."""
