@@ -22,6 +22,8 @@ from wherry.agent.logs.spool import Spool, SpoolError
 from wherry.agent.logs.stream import Event, Line
 from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.spec import ContainerSpec, LogConfiguration, TaskSpec
+from wherry.app.host import _spool
+from wherry.app.start import StartError
 
 RATE = 1000
 """Seconds of the relay in one of ours."""
@@ -486,6 +488,17 @@ def test_a_damaged_spool_is_put_aside(tmp_path: Path) -> None:
     with closing(Spool.open(path)) as spool:
         assert spool.streams() == []
     assert path.with_suffix(".damaged").exists()
+
+
+def test_a_spool_of_a_newer_wherry_is_told_as_that_and_one_that_cannot_be_written_as_that(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartError, match=r"make it writable, or free some space\.$"):
+        _spool(tmp_path / "file")
+    with closing(sqlite3.connect(tmp_path / "logs.db")) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    with pytest.raises(StartError, match=r"run that version, or newer\.$") as caught:
+        _spool(tmp_path)
+    assert caught.value.hint == ""
 
 
 class Failing:

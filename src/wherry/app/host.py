@@ -133,7 +133,7 @@ def _spool(state: Path) -> Spool:
     try:
         return Spool.open(state / "logs.db")
     except SpoolError as error:
-        raise StartError(str(error), "Make it writable, or free some space.") from error
+        raise StartError(f"{error}.") from error
 
 
 def credentials_of(instance: str) -> Path:

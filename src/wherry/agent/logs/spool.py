@@ -70,11 +70,11 @@ class Spool:
         try:
             return cls._opened(path)
         except sqlite3.OperationalError as error:
-            raise SpoolError(f"{path} cannot be used: {error}") from error
+            raise _unusable(path, error) from error
         except sqlite3.DatabaseError:
             path.replace(path.with_suffix(".damaged"))
         except OSError as error:
-            raise SpoolError(f"{path} cannot be used: {error.strerror}") from error
+            raise _unusable(path, error.strerror) from error
         return cls._opened(path)
 
     @classmethod
@@ -182,6 +182,10 @@ class Spool:
                     raise
             except sqlite3.Error as error:
                 raise SpoolError(f"{self._path} cannot be used: {error}") from error
+
+
+def _unusable(path: Path, why: object) -> SpoolError:
+    return SpoolError(f"{path} cannot be used: {why}: make it writable, or free some space")
 
 
 def _check_version(version: int, path: Path) -> None:
