@@ -6,7 +6,7 @@ import errno
 import json
 import socket
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -211,7 +211,7 @@ class Kernel:
         self.disciplines: list[Discipline] = []
         self.chains: set[str] = set()
 
-    def __enter__(self) -> Kernel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
