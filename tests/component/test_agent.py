@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,9 +28,11 @@ from tests.component.agent_lab import (
 
 from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import AccessKey, RefusedError, UnreachableError
+from wherry.agent.roster import Roster
+from wherry.agent.runner import Surroundings
 from wherry.agent.runtime.base import ContainerState
 from wherry.agent.runtime.fake.runtime import FakeRuntime
-from wherry.agent.spec import TaskSpec
+from wherry.agent.spec import ContainerSpec, TaskSpec
 from wherry.model.protocol import acs
 from wherry.model.protocol.container import DockerConfig, PayloadSecret
 from wherry.model.protocol.task import RoleCredentials
@@ -350,6 +353,57 @@ def test_leftovers_go_after_a_manifest_and_not_before(tmp_path: Path) -> None:
             await anyio.sleep(10)
             assert list(lab.engine.containers) == [adopted]
             assert lab.engine.containers[adopted].state is ContainerState.RUNNING
+
+    scenario(tmp_path, play)
+
+
+class Streams:
+    """A relay that is told what ends."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    async def equipped(self, _: TaskSpec, container: ContainerSpec) -> ContainerSpec:
+        return container
+
+    async def finish(self, _: str, __: str) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def end(self, arn: str) -> None:
+        self.ended.append(arn)
+
+
+@asynccontextmanager
+async def a_roster(lab: Lab, streams: Streams, journal: str) -> AsyncIterator[Roster]:
+    """Run a roster without an agent around it."""
+    with closing(Journal.open(lab.path.with_name(journal))) as opened:
+        around = Surroundings(
+            runtime=FakeRuntime(lab.engine),
+            control_plane=lab.control_plane,
+            journal=opened,
+            clock=clock,
+            entropy=Random(0).randbytes,
+            relay=streams,
+        )
+        roster = Roster(around, stop_timeout=30)
+        async with anyio.create_task_group() as group:
+            group.start_soon(roster.run)
+            yield roster
+            group.cancel_scope.cancel()
+
+
+def test_the_streams_of_a_task_end_with_it_and_with_what_is_left_of_one_that_nobody_knows(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        streams = Streams()
+        async with a_roster(lab, streams, "first") as roster:
+            never = a_payload_container("never", "create_error=no")
+            roster.assign((a_payload_task(never), a_payload_task(number=2)))
+            await anyio.sleep(60)
+            assert streams.ended == [task_arn(1)]
+        async with a_roster(lab, streams, "second") as roster:
+            roster.clear_leftovers(())
+            await anyio.sleep(60)
+        assert streams.ended == [task_arn(1), task_arn(2)]
 
     scenario(tmp_path, play)
 
