@@ -94,8 +94,8 @@ async def leads_to_agents() -> bool:
 async def remove() -> None:
     """Take the rules away again; for when the host's last ENI is gone.
 
-    Another agent may be doing the same, or be putting them back for a task of its own: what is gone by then is gone, and
-    what is in use again stays.
+    Another agent may be doing the same, or be putting them back for a task of its own: what is gone by then is gone,
+    and what is in use again stays.
     """
     for parent, chain in (("DOCKER-USER", CHAIN), ("FORWARD", CHAIN), ("INPUT", INPUT_CHAIN)):
         while await _succeeds("iptables", "--wait", "-D", parent, "-j", chain):
