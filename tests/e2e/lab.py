@@ -20,6 +20,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from wherry.agent.sandbox import ranges
+
 T = TypeVar("T")
 
 BIN = Path(sys.executable).parent
@@ -113,6 +115,9 @@ class Wherry:
 
     def start(self, role: str, *options: str) -> Program:
         """Start `up`, `server` or `agent`, and do not wait."""
+        if role == "server" and "WHERRY_VPC_CIDR" not in self.env:
+            # Unlike `up`, a control plane does not ask what this machine has routes for already.
+            self.env["WHERRY_VPC_CIDR"] = ranges.free_range(self.home)
         arguments = [role, "--data-dir", str(self.data), "--region", self.region]
         arguments += ["--server", self.agents_go_to or self.url] if role == "agent" else ["--port", str(self.port)]
         program = Program([*arguments, *options], self.env, self.home / f"{role}.log")

@@ -163,7 +163,7 @@ class Apart:
 
     def __init__(self, wherry: Wherry) -> None:
         self.wherry = wherry
-        self.server = wherry.start("server", "--vpc-cidr", "10.83.0.0/20")  # Beside other Wherrys of the machine.
+        self.server = wherry.start("server")
         self.agent = wherry.start("agent")
         eventually("the agent to join", wherry.joined)
         self.logs = Logs(wherry)

@@ -133,7 +133,7 @@ def a_scene(home: Path, *, sandbox: str) -> Iterator[Scene]:
         pictures.build()
         with (
             a_wherry(home, **environment) as wherry,
-            a_wherry(home / "neighbour", WHERRY_VPC_CIDR="10.77.0.0/16") as neighbour,
+            a_wherry(home / "neighbour") as neighbour,
         ):
             wherry.data = disk.place / "data"
             scene = Scene(disk, engine, wherry, neighbour)
