@@ -9,9 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from tests.contract.log_writer_process import BATCH, append, batch, stream_in
 from tests.e2e.disk import a_disk
 
@@ -21,8 +18,6 @@ from wherry.model.logs.nouns import LogGroup, LogStream, Remains
 from wherry.model.logs.page import Span
 from wherry.store.errors import DiskFull
 from wherry.store.logs import LogStore, LogTx, reading
-from wherry.store.logs.tables import HISTORY, SCHEMA
-from wherry.store.migrate import migrate
 
 pytestmark = pytest.mark.anyio
 
@@ -63,22 +58,6 @@ def chunks(tx: LogTx) -> int:
 
 def of_batch(label: str) -> list[str]:
     return [f"{label}/{n}" for n in range(BATCH)]
-
-
-@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def test_the_migrations_make_what_the_tables_declare(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url = f"sqlite:///{tmp_path}/logs.db"
-    if engine == "postgres":
-        url = request.getfixturevalue("empty_postgres_url").replace("postgresql:", "postgresql+psycopg:")
-    made = sa.create_engine(url, poolclass=sa.NullPool)
-    migrate(made, HISTORY)
-    migrate(made, HISTORY)
-    with made.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": HISTORY.version_table})
-        assert compare_metadata(context, SCHEMA.metadata) == []
-    made.dispose()
 
 
 async def test_events_are_ordered_by_time_and_then_as_they_came(logs: LogStore) -> None:

@@ -1,51 +1,43 @@
-"""Brings a database up to the schema of this version: alembic, run at every opening, in one transaction."""
+"""Brings a database up to the schema of this version, at every opening, in one transaction.
+
+An empty database gets what the tables declare; one that lags behind runs the revisions that it lacks, which comes to
+the same.
+"""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from wherry.store.errors import NewerSchema
+from wherry.store.history import History
+from wherry.store.tables import SCHEMA
 
-
-@dataclass(frozen=True)
-class History:
-    """A line of revisions: the folder of its scripts, and the table in which a database keeps how far it has come.
-
-    On PostgreSQL two histories may share a database; `writer_lock` is the advisory lock of who writes by this one.
-    """
-
-    scripts: Path
-    version_table: str = "alembic_version"
-    writer_lock: int = 0x7768657272790001  # "wherry" in ASCII and a one
-
-
-STATE = History(Path(__file__).parent / "migrations")
+STATE = History(
+    Path(__file__).parent / "migrations",
+    head="0005",
+    metadata=SCHEMA.metadata,
+    version_table="alembic_version",
+    writer_lock=0x7768657272790001,  # "wherry" in ASCII and a one
+)
 
 
 def migrate(engine: sa.Engine, history: History = STATE) -> None:
-    """Apply the revisions that the database lacks, all or none; raises `NewerSchema`."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    config = Config()
-    config.set_main_option("script_location", str(history.scripts).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    scripts = ScriptDirectory.from_config(config)
-    known = {script.revision for script in scripts.walk_revisions()}
+    """Make the tables, or apply the revisions that the database lacks, all or none; raises `NewerSchema`."""
+    versions = _versions(history)
     with engine.begin() as connection:
-        versions = {"version_table": history.version_table}
-        current = MigrationContext.configure(connection, opts=versions).get_current_revision()
-        if current is not None and current not in known:
-            raise NewerSchema(
-                f"The database has schema {current}, which this version of Wherry does not know: a newer one wrote it. "
-                "Install that version, or restore the backup that was made before the upgrade."
-            )
-        if current != scripts.get_current_head():
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        if not sa.inspect(connection).has_table(versions.name):
+            history.metadata.create_all(connection, checkfirst=False)
+            versions.create(connection)
+            connection.execute(versions.insert().values(version_num=history.head))
+        elif connection.scalar(sa.select(versions.c.version_num)) != history.head:
+            from wherry.store.upgrade import upgrade  # noqa: PLC0415 - alembic loads as long as all the rest opens
+
+            upgrade(connection, history)
+
+
+def _versions(history: History) -> sa.Table:
+    """Describe the table in which alembic keeps how far a database has come."""
+    number = sa.Column("version_num", sa.String(32), nullable=False)
+    key = sa.PrimaryKeyConstraint("version_num", name=f"{history.version_table}_pkc")
+    return sa.Table(history.version_table, sa.MetaData(), number, key)

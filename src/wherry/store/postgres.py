@@ -24,7 +24,8 @@ from wherry.store.errors import (
     ReadOnlyDatabase,
     StoreError,
 )
-from wherry.store.migrate import STATE, History, migrate
+from wherry.store.history import History
+from wherry.store.migrate import STATE, migrate
 
 OLDEST_VERSION = 150000
 """PostgreSQL 15, as the server counts."""

@@ -22,7 +22,8 @@ from wherry.store.errors import (
     ReadOnlyDatabase,
     StoreError,
 )
-from wherry.store.migrate import STATE, History, migrate
+from wherry.store.history import History
+from wherry.store.migrate import STATE, migrate
 
 BUSY_SECONDS = 5.0
 """How long to wait for somebody's shell or backup that locks the file."""

@@ -8,14 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from wherry.model.logs.nouns import LogGroup, LogQuery, LogResults, LogStream, Remains
-from wherry.store.migrate import History
+from wherry.store.history import History
 from wherry.store.schema import Schema, Table, integer, text
-
-HISTORY = History(
-    Path(__file__).parent / "migrations",
-    version_table="log_schema_version",
-    writer_lock=0x7768657272790002,  # "wherry" in ASCII and a two
-)
 
 TABLES: tuple[Table[Any], ...] = (
     Table(
@@ -79,3 +73,11 @@ COUNTERS = sa.Table(
     sa.Column("value", sa.BigInteger(), nullable=False),
 )
 """The numbers given out last: of events, and of groups and streams."""
+
+HISTORY = History(
+    Path(__file__).parent / "migrations",
+    head="logs0001",
+    metadata=SCHEMA.metadata,
+    version_table="log_schema_version",
+    writer_lock=0x7768657272790002,  # "wherry" in ASCII and a two
+)

@@ -1,4 +1,4 @@
-"""Runs revisions on the connection, and in the transaction, that `wherry.store.migrate` has opened."""
+"""Runs revisions on the connection, and in the transaction, that `wherry.store.upgrade` was given."""
 
 from alembic import context
 
