@@ -69,8 +69,14 @@ find_python() {
 # What .venv was made from: a checkout that was moved needs a new one, since programs in it name their interpreter.
 environment_key() { printf '%s\n' "$WHERRY_ROOT" && cat "$WHERRY_ROOT/pyproject.toml" "$WHERRY_ROOT/uv.lock"; }
 
-# Make .venv as uv.lock says; fast when nothing changed.
+# Make .venv as uv.lock says, and bytecode of all that it runs; fast when nothing changed.
 python_environment() {
+    make_venv
+    # Whoever has Python write no bytecode would wait for it at every start.
+    "$WHERRY_ROOT/.venv/bin/python" -m compileall -qq "$WHERRY_ROOT/src" || true
+}
+
+make_venv() {
     local venv=$WHERRY_ROOT/.venv python
     local stamp=$venv/.made-from
     if [ -x "$venv/bin/python" ] && environment_key | cmp -s - "$stamp"; then return; fi
