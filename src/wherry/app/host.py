@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -150,7 +151,7 @@ async def remove_tasks(settings: Settings) -> int:
     shutil.rmtree(routers.DIRECTORY / instance, ignore_errors=True)
     peers.remove(ENDPOINTS, instance)
     async with _runtime(settings) as runtime:
-        return await runtime.remove_everything(alone=peers.is_alone(ENDPOINTS, instance))
+        return await runtime.remove_everything(is_alone=partial(peers.is_alone, ENDPOINTS, instance))
 
 
 def _runtime(settings: Settings) -> DockerRuntime:

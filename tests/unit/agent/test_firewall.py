@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import anyio
 import pytest
 
@@ -34,12 +36,38 @@ def test_the_control_planes_port_is_opened_if_tasks_call_it_at_the_agents_addres
     assert ports_for_tasks(url) == ports
 
 
-async def test_rules_that_another_agent_takes_away_or_needs_at_that_moment_are_no_failure(tmp_path, monkeypatch):
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """Programs that fail, and note what they were asked."""
+    noted = tmp_path / "commands"
     for program in ("iptables", "nft"):
-        (tmp_path / program).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@" >>{noted}\nexit 1\n')
         (tmp_path / program).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    await firewall.remove()
+    monkeypatch.setattr(firewall, "LOCK", tmp_path / "run" / "firewall.lock")
+    return noted
+
+
+async def test_rules_that_are_not_there_are_no_failure(commands):
+    assert await firewall.remove(is_needed=lambda: False)
+    assert "nft delete table ip wherry" in commands.read_text()
+
+
+async def test_rules_that_another_agent_needs_stay(commands):
+    assert not await firewall.remove(is_needed=lambda: True)
+    assert not commands.exists()
+
+
+@pytest.mark.usefixtures("commands")
+async def test_nobody_judges_whether_rules_are_needed_while_another_agent_changes_them():
+    firewall.LOCK.parent.mkdir()
+    asked = []
+    with firewall.LOCK.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with anyio.move_on_after(0.1):
+            await firewall.remove(is_needed=lambda: bool(asked.append("early")))
+        assert not asked
+    assert not await firewall.remove(is_needed=lambda: True)
 
 
 async def test_only_an_agent_that_listens_is_company(tmp_path):

@@ -9,7 +9,10 @@ listen on: port 80 of all other addresses, and of all addresses together, is for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -66,6 +69,11 @@ table ip {TABLE} {{
 
 _IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
+LOCK = Path("/run/wherry/firewall.lock")
+"""Held by the agent that changes the rules; the kernel gives it back if that dies."""
+_LOOK = 0.02
+"""Seconds between two looks at whether the lock is free."""
+
 
 async def ensure(ports: Iterable[int] = ()) -> None:
     """Put the rules in place and let the host forward; safe to call at any time.
@@ -73,12 +81,13 @@ async def ensure(ports: Iterable[int] = ()) -> None:
     `ports` are those of the endpoints' address that tasks reach besides the agent's own.
     """
     _let_host_forward()
-    await _run("iptables-restore", "--wait", "--noflush", text=_FORWARD)
-    await _open((names.ENDPOINTS_PORT, *ports))
-    for parent, chain in ((await _parent_chain(), CHAIN), ("INPUT", INPUT_CHAIN)):
-        if not await _succeeds("iptables", "--wait", "-C", parent, "-j", chain):
-            await _run("iptables", "--wait", "-I", parent, "-j", chain)
-    await ensure_endpoints()
+    async with _turn():
+        await _run("iptables-restore", "--wait", "--noflush", text=_FORWARD)
+        await _open((names.ENDPOINTS_PORT, *ports))
+        for parent, chain in ((await _parent_chain(), CHAIN), ("INPUT", INPUT_CHAIN)):
+            if not await _succeeds("iptables", "--wait", "-C", parent, "-j", chain):
+                await _run("iptables", "--wait", "-I", parent, "-j", chain)
+        await ensure_endpoints()
 
 
 async def ensure_endpoints() -> None:
@@ -91,19 +100,39 @@ async def leads_to_agents() -> bool:
     return await _succeeds("nft", "list", "chain", "ip", TABLE, ENDPOINTS_CHAIN)
 
 
-async def remove() -> None:
-    """Take the rules away again; for when the host's last ENI is gone.
+async def remove(*, is_needed: Callable[[], bool]) -> bool:
+    """Take the rules away again unless somebody needs them; tell whether that was done.
 
-    Another agent may be doing the same, or be putting them back for a task of its own: what is gone by then is gone,
-    and what is in use again stays.
+    `is_needed` is asked while nobody changes them: whoever comes later puts them back, after this.
     """
-    for parent, chain in (("DOCKER-USER", CHAIN), ("FORWARD", CHAIN), ("INPUT", INPUT_CHAIN)):
-        while await _succeeds("iptables", "--wait", "-D", parent, "-j", chain):
-            continue
-    for chain in (CHAIN, INPUT_CHAIN):
-        for change in ("-F", "-X"):
-            await _succeeds("iptables", "--wait", change, chain)
-    await _succeeds("nft", "delete", "table", "ip", TABLE)
+    async with _turn():
+        if is_needed():
+            return False
+        for parent, chain in (("DOCKER-USER", CHAIN), ("FORWARD", CHAIN), ("INPUT", INPUT_CHAIN)):
+            while await _succeeds("iptables", "--wait", "-D", parent, "-j", chain):
+                continue
+        for chain in (CHAIN, INPUT_CHAIN):
+            for change in ("-F", "-X"):
+                await _succeeds("iptables", "--wait", change, chain)
+        await _succeeds("nft", "delete", "table", "ip", TABLE)
+    return True
+
+
+@asynccontextmanager
+async def _turn() -> AsyncIterator[None]:
+    """Have the rules of this host to ourselves, among all of its agents."""
+    LOCK.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await anyio.sleep(_LOOK)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 async def _open(ports: Iterable[int]) -> None:

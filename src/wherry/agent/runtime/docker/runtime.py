@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -241,17 +241,17 @@ class DockerRuntime:
             raise RuntimeUnavailableError(f"{root} cannot be looked at: {error.strerror}") from error
         return Storage(utilized=found.used // cgroups.MIB, reserved=found.total // cgroups.MIB)
 
-    async def remove_everything(self, *, alone: bool = True) -> int:
+    async def remove_everything(self, *, is_alone: Callable[[], bool] = lambda: False) -> int:
         """Remove all containers and sandboxes of this agent at once, for `wherry down`.
 
-        What agents share goes as well if this one was `alone` on the host, and left no ENI of another's.
+        What agents share goes as well if this one `is_alone` on the host, and no ENI is left of another's.
         Returns the number of task containers. What the agent keeps elsewhere in its state directory is left alone.
         """
         found = await self._containers.listed(role=None)
         await together(self.remove, [entry["Id"] for entry in found])
         await together(self._volumes.remove, await self._volumes.listed())
         await together(self._remove_sandbox, await self.sandboxes())
-        await self._sandboxes.clear(alone=alone)
+        await self._sandboxes.clear(is_alone=is_alone)
         return sum(entry["Labels"].get(translate.LABEL_ROLE) == translate.ROLE_TASK for entry in found)
 
     async def _remove_sandbox(self, task_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -120,12 +121,11 @@ class Sandboxes:
         except OSError as error:
             raise RuntimeFault("ResourceInitializationError", f"sandbox of task {task_id}: {error}") from error
 
-    async def clear(self, *, alone: bool) -> None:
-        """Take down what no single task has; what agents share as well if this one was `alone` and left no ENI."""
+    async def clear(self, *, is_alone: Callable[[], bool]) -> None:
+        """Take down what no single task has; what agents share as well if this one `is_alone` and no ENI is left."""
         host = await self._known()
         cgroups.remove_empty(host.hierarchy, self._instance)
-        if alone and not eni.listed():
-            await firewall.remove()
+        if await firewall.remove(is_needed=lambda: bool(eni.listed()) or not is_alone()):
             await anyio.to_thread.run_sync(link_local.remove, names.ENDPOINTS_ADDRESS)
             self._forwarding = False
 
