@@ -6,7 +6,10 @@ directory is gone is void, and a restart of the machine forgets them all: whoeve
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
@@ -36,19 +39,34 @@ def note(cidr: str, owner: Path, *, notes: Path = NOTES) -> bool:
     notes.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     notes.mkdir(mode=0o755, exist_ok=True)
     path = notes / cidr.replace("/", "_")
-    while True:
-        try:
-            with path.open("x") as file:
-                file.write(str(owner))
-        except FileExistsError:
-            holder = Path(path.read_text())
-            if holder == owner:
-                return True
-            if holder.exists():
-                return False
-            path.unlink(missing_ok=True)
-        else:
-            return True
+    with _locked(notes):
+        if (holder := _holder(path)) is not None:
+            return holder == owner
+        fresh = path.with_name(f".{path.name}")
+        fresh.write_text(str(owner))
+        # No note is ever seen that does not say whose it is.
+        fresh.replace(path)
+    return True
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Have a directory's notes to ourselves; the kernel gives them back if we die."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(path: Path) -> Path | None:
+    """Read whose range it is; None if nobody's, or that of a directory that is gone."""
+    try:
+        holder = path.read_text()
+    except FileNotFoundError:
+        return None
+    return Path(holder) if holder and Path(holder).exists() else None
 
 
 def _candidates() -> Iterator[IPv4Network]:
