@@ -22,7 +22,17 @@ from xdist.scheduler import LoadScopeScheduling
 from wherry.store import Store
 from wherry.store.postgres import open_postgres
 
-HOST = ("tests/e2e/", "tests/contract/test_runtime", "tests/contract/test_agent_link")
+CHAOS = "tests/e2e/test_chaos"
+"""Where tests bring their own engine, wait long, and bear with neighbours."""
+HOST = (
+    "tests/e2e/",
+    "tests/contract/test_agent_link",
+    "tests/contract/test_endings_docker",
+    "tests/contract/test_faults_kernel",
+    "tests/contract/test_fields_docker",
+    "tests/contract/test_runtime",
+    "tests/contract/test_volumes_docker",
+)
 """Where tests share this host's engine, addresses and firewall."""
 TOLD = "told"
 
@@ -31,6 +41,8 @@ class HostInOneProcess(LoadScopeScheduling):
     """Keeps what shares the host in one process; any other file goes wherever there is time."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(CHAOS):
+            return "chaos"
         return "host" if nodeid.startswith(HOST) else nodeid.partition("::")[0]
 
 
@@ -40,8 +52,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> HostInOnePro
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what needs the host: it takes longest."""
-    items.sort(key=lambda item: not item.nodeid.startswith(HOST))
+    """Begin with what takes longest: chaos in one process, what needs the host in the other."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(CHAOS), not item.nodeid.startswith(HOST)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -12,7 +12,7 @@ from tests.e2e.chaos.campaign import a_campaign, summary
 
 pytestmark = pytest.mark.docker
 
-SECONDS = float(os.environ.get("WHERRY_CHAOS_SECONDS", "30"))
+SECONDS = float(os.environ.get("WHERRY_CHAOS_SECONDS", "120"))
 
 
 @pytest.mark.parametrize(
