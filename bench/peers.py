@@ -31,13 +31,9 @@ ROOM = {"WHERRY_CPU": "65536", "WHERRY_MEMORY": "262144"}
 """Forty tasks of a quarter of a CPU have to have a place, whatever machine this is."""
 
 
-def until(what: str, condition: Callable[[], T], *, pause: float = 0.01, first: float = 0) -> T:
-    """Return the first true value of `condition`; raises TimeoutError.
-
-    A look costs both sides some milliseconds of a core: the first one comes after `first` seconds.
-    """
+def until(what: str, condition: Callable[[], T], *, pause: float = 0.01) -> T:
+    """Return the first true value of `condition`, at which it looks every `pause` seconds; raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE
-    time.sleep(first)
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not happen within {PATIENCE:g} s")
@@ -63,6 +59,14 @@ class Docker:
     def get(self, path: str, **filters: list[str]) -> Any:
         """Ask the engine's API."""
         return self._http.get(path, params={"all": "1", "filters": json.dumps(filters)} if filters else {}).json()
+
+    @contextlib.contextmanager
+    def next_start(self) -> Iterator[Callable[[], object]]:
+        """Give a function that waits, without a look at anything, until a container has started since now."""
+        wanted = {"filters": json.dumps({"type": ["container"], "event": ["start"]})}
+        with self._http.stream("GET", "/events", params=wanted) as events:
+            lines = events.iter_lines()
+            yield lambda: next(lines)
 
     def call(self, *arguments: str) -> str:
         """Run `docker`."""
