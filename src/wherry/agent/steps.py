@@ -185,7 +185,7 @@ def _stops(view: View) -> Iterator[Step]:
 
 
 def _clean_up(view: View, told: tuple[Step, ...], *, now: float, remove_at: float) -> Plan:
-    """Give back what the task held: its address at once, its containers after the wait, and then its volumes."""
+    """Give back what the task held: its address and disks at once, its containers after the wait, then its volumes."""
     steps = list(told)
     if not view.assignment.detached:
         steps.append(RemoveSandbox())
@@ -197,6 +197,7 @@ def _clean_up(view: View, told: tuple[Step, ...], *, now: float, remove_at: floa
         for container in left
         if container.memory.runtime_id is not None
     ]
-    if not left and view.assignment.spec.has_own_volumes and not view.assignment.emptied:
+    gone = view.assignment.detached and not left
+    if gone and view.assignment.spec.has_own_volumes and not view.assignment.emptied:
         steps.append(RemoveVolumes())
     return Plan(steps=tuple(steps) or (Finish(),))

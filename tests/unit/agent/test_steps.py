@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from tests.unit.agent.worlds import World, a_container, a_task, after, tasks
 
 from wherry.agent import dependencies, progress, steps
-from wherry.agent.memory import Assignment
+from wherry.agent.memory import Assignment, Fault, TaskReport, Told
 from wherry.agent.progress import Phase
 from wherry.agent.runtime.base import ContainerState, Health
-from wherry.agent.spec import Condition, HealthCheck, TaskSpec
+from wherry.agent.spec import Condition, HealthCheck, TaskSpec, TaskVolume, Volume
 from wherry.model.task import DesiredStatus
 
 ROUNDS = 200
@@ -282,3 +282,18 @@ def test_containers_are_kept_for_the_cleanup_wait_and_the_address_is_not() -> No
     later = steps.next_steps(world.look(), now=told_at + 100, sandboxed=True, cleanup_wait=100)
     assert steps.RemoveContainer(name="a", runtime_id="id-a") in later.steps
     assert world.engine["a"].state is ContainerState.EXITED
+
+
+def test_volumes_go_after_the_address_for_both_are_the_tasks_to_do() -> None:
+    own = (Volume(name="data", source=TaskVolume()),)
+    failed = Assignment(
+        spec=a_task(a_container("a"), volumes=own),
+        fault=Fault(name="ResourceInitializationError", message="no room"),
+        told=Told(task=TaskReport(status="STOPPED", containers=()), stopped_at=1),
+    )
+    cleared = []
+    for done in ({"detached": True}, {"emptied": True}):
+        plan = steps.next_steps(progress.look(failed, []), now=2, sandboxed=False)
+        cleared.append([step for step in plan.steps if not isinstance(step, steps.Tell)])
+        failed = replace(failed, **done)
+    assert cleared == [[steps.RemoveSandbox()], [steps.RemoveVolumes()]]
