@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sized
 from functools import cache
 from typing import Any
 
-import botocore.session
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 
 from wherry.model.call import Call
 from wherry.model.errors import ValidationException
@@ -26,7 +27,14 @@ def check(call: Call) -> None:
 
 @cache
 def _input_shape(service: str, operation: str) -> Any:
-    return botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+    return _model(service).operation_model(operation).input_shape
+
+
+@cache
+def _model(service: str) -> ServiceModel:
+    """Botocore's own model, whatever the user has in ~/.aws/models."""
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    return ServiceModel(loader.load_service_model(service, "service-2"), service)
 
 
 def _violations(value: Any, shape: Any, path: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -22,7 +23,7 @@ from wherry.api.context import Context
 from wherry.api.ec2 import defaults
 from wherry.app.application import application
 from wherry.app.credentials import credentials_of
-from wherry.app.forwards import forwards_of
+from wherry.app.forwards import forwarding, forwards_of
 from wherry.app.registry import registry
 from wherry.app.start import StartError, claimed, prepare_directory
 from wherry.control import instances, logs, reaper, scheduler, services
@@ -31,10 +32,12 @@ from wherry.model.arn import Scope
 from wherry.settings import TASKS_ADDRESS, Settings
 from wherry.store import Store, Tx
 from wherry.store.logs import LogStore
-from wherry.wire.forward import Forwarder, forwarding
 from wherry.wire.gateway import Gateway
 from wherry.wire.server import listen, serve
 from wherry.wire.trust import Trust, is_loopback
+
+if TYPE_CHECKING:
+    from wherry.wire.forward import Forwarder
 
 log = structlog.get_logger()
 
@@ -80,7 +83,11 @@ async def run_control_plane(
 
 
 async def _serve_tasks(
-    ctx: Context, trust: Trust, forwarder: Forwarder, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ctx: Context,
+    trust: Trust,
+    forwarder: Forwarder | None,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve tasks where they reach this machine: they have credentials, and are not believed without."""
     strict = msgspec.structs.replace(trust, listen=TASKS_ADDRESS, strict=True)
@@ -95,7 +102,7 @@ async def _serve_tasks(
         await serve(application(ctx, gateway, strict), bound, gateway.end_streams, task_status=task_status)
 
 
-def _gateway(ctx: Context, trust: Trust, forwarder: Forwarder) -> Gateway:
+def _gateway(ctx: Context, trust: Trust, forwarder: Forwarder | None) -> Gateway:
     return Gateway(
         services=table.services(ctx),
         region=ctx.scope.region,

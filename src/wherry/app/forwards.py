@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wherry.app.start import StartError
 from wherry.settings import Settings
-from wherry.wire import forward
-from wherry.wire.forward import Forward
+
+if TYPE_CHECKING:
+    from wherry.wire.forward import Forward, Forwarder
 
 OWN = frozenset({"ecs", "ec2", "iam", "sts"})
 """Services that Wherry is: tasks, their networks and their identities are here, whoever else has some."""
@@ -18,6 +22,10 @@ PLACEHOLDER = "wherry"
 
 def forwards_of(settings: Settings) -> dict[str, Forward]:
     """Read WHERRY_FORWARD and what goes with it; raises `StartError`."""
+    if not settings.forward:
+        return {}
+    from wherry.wire import forward  # noqa: PLC0415 - an HTTP client loads long, and few need one
+
     try:
         places = forward.read_places(settings.forward)
     except ValueError as error:
@@ -33,7 +41,7 @@ def forwards_of(settings: Settings) -> dict[str, Forward]:
                 "Set WHERRY_FORWARD_ACCESS_KEY_ID and WHERRY_FORWARD_SECRET_ACCESS_KEY.",
             )
     return {
-        service_id: Forward(
+        service_id: forward.Forward(
             url=url,
             region=settings.forward_region or settings.region,
             access_key_id=settings.forward_access_key_id or PLACEHOLDER,
@@ -42,3 +50,15 @@ def forwards_of(settings: Settings) -> dict[str, Forward]:
         )
         for service_id, url in places.items()
     }
+
+
+@asynccontextmanager
+async def forwarding(forwards: Mapping[str, Forward]) -> AsyncIterator[Forwarder | None]:
+    """Keep connections to the endpoints open meanwhile; there is nobody to pass on to where there are none."""
+    if not forwards:
+        yield None
+        return
+    from wherry.wire import forward  # noqa: PLC0415 - as above
+
+    async with forward.forwarding(forwards) as forwarder:
+        yield forwarder

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -11,7 +13,6 @@ from anyio.abc import TaskStatus
 
 from wherry.agent.sandbox import ranges
 from wherry.app.control_plane import run_control_plane
-from wherry.app.host import run_agent
 from wherry.app.start import StartError
 from wherry.settings import Settings
 
@@ -31,5 +32,13 @@ async def run_up(settings: Settings, *, task_status: TaskStatus[int] = anyio.TAS
 
     async with anyio.create_task_group() as group:
         port = await group.start(partial(run_control_plane, settings, choose_vpc=choose_vpc))
+        run_agent = await anyio.to_thread.run_sync(_agent)
         await group.start(run_agent, msgspec.structs.replace(settings, port=port, server_url=None))
         task_status.started(port)
+
+
+def _agent() -> Callable[..., Coroutine[Any, Any, None]]:
+    """Load the agent's half: the control plane answers already meanwhile."""
+    from wherry.app.host import run_agent  # noqa: PLC0415
+
+    return run_agent

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
 import anyio.abc
@@ -19,10 +19,12 @@ import anyio.to_thread
 import msgspec
 import structlog
 
-from wherry.api.registry.distribution import Distribution
 from wherry.app.start import StartError, prepare_directory
 from wherry.keyring import Keyring
 from wherry.settings import Settings
+
+if TYPE_CHECKING:
+    from wherry.api.registry.distribution import Distribution
 
 log = structlog.get_logger()
 
@@ -66,6 +68,8 @@ async def registry(settings: Settings, keyring: Keyring) -> AsyncIterator[Distri
     if settings.registry == "off":
         yield None
         return
+    from wherry.api.registry.distribution import Distribution  # noqa: PLC0415 - an HTTP client loads long
+
     files = _Files(settings.data_dir / "registry")
     command = [*_dying_with_us(), _program(), "serve", str(files.settings)]
     _prepare(files, keyring)

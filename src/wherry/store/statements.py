@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from wherry.model.base import Entity
 from wherry.store.errors import CorruptDatabase
@@ -52,7 +52,7 @@ class TableStatements(Generic[E]):
         self._tallied: dict[Shape, str] = {}
         key, version = described.c[table.key], described.c.version
         this_version = sa.and_(key == sa.bindparam("this_key"), version == sa.bindparam("this_version"))
-        insert = postgresql.insert(described) if self._postgres else sqlite.insert(described)
+        insert = _insert(described, postgres=self._postgres)
         self.get = self._compile(sa.select(described.c.body).where(key == sa.bindparam("this_key")))
         self.insert = self._compile(insert.on_conflict_do_nothing())
         self.update = self._compile(
@@ -156,7 +156,7 @@ class TableStatements(Generic[E]):
 
     def _member(self, column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
         if self._postgres:
-            return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(column.type)))
+            return column == sa.any_(sa.bindparam(name, type_=sa.ARRAY(column.type)))
         members = sa.func.json_each(sa.bindparam(name, type_=sa.Text())).table_valued("value")
         return column.in_(sa.select(members.c.value))
 
@@ -189,6 +189,15 @@ class Statements:
 def position(values: Sequence[Scalar]) -> dict[str, Any]:
     """Lay out the place in the order after which to go on."""
     return {f"after_{i}": _text(value) for i, value in enumerate(values)}
+
+
+def _insert(table: sa.Table, *, postgres: bool) -> Any:
+    """Begin an INSERT that may have an ON CONFLICT, which every dialect has for itself."""
+    if not postgres:
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - SQLite need not wait for it to load
+
+    return postgresql.insert(table)
 
 
 def _plain_of(column: sa.Column[Any]) -> Callable[[Any], Any]:

@@ -70,8 +70,8 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
 class Forwarder:
     """Passes requests on; lives as long as its HTTP session."""
 
-    def __init__(self, forwards: Mapping[str, Forward], session: aiohttp.ClientSession | None) -> None:
-        """Take service ids, as botocore names them, with where they are; no session where there are none."""
+    def __init__(self, forwards: Mapping[str, Forward], session: aiohttp.ClientSession) -> None:
+        """Take service ids, as botocore names them, with where they are."""
         self.services = frozenset(forwards)
         self._forwards = forwards
         self._session = session
@@ -79,7 +79,7 @@ class Forwarder:
     async def send(self, request: Request, service: Service) -> Response:
         """The answer of the service's endpoint; raises `WireError` (ServiceUnavailable) if there is none."""
         forward = self._forwards[service.id]
-        if self._session is None or request.header(_PASSED_BY) is not None:
+        if request.header(_PASSED_BY) is not None:
             raise WireError(
                 "ServiceUnavailable", f"{service.id} is forwarded in a circle: see WHERRY_FORWARD.", status=502
             )
@@ -98,16 +98,9 @@ class Forwarder:
             raise _unavailable(service, forward, "does not answer") from error
 
 
-NOTHING = Forwarder({}, None)
-"""Forwards no service."""
-
-
 @asynccontextmanager
 async def forwarding(forwards: Mapping[str, Forward], *, seconds: float = SECONDS) -> AsyncIterator[Forwarder]:
     """Keep connections to the endpoints open meanwhile; an answer has to be there whole after so many seconds."""
-    if not forwards:
-        yield NOTHING
-        return
     limits = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS)
     async with aiohttp.ClientSession(timeout=limits, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Forwarder(forwards, session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import msgspec
@@ -19,13 +19,15 @@ from wherry.model.errors import ApiError, NotImplementedException, RequestEntity
 from wherry.wire.asgi import BodyTooLargeError, ClientGoneError, read_request, send_response, send_stream
 from wherry.wire.authenticate import authenticate
 from wherry.wire.errors import WireError
-from wherry.wire.forward import NOTHING, Forwarder
 from wherry.wire.identify import identify, spoken_protocol
 from wherry.wire.message import Protocol, Request, Response
 from wherry.wire.models import Catalog, Operation, Service, load
 from wherry.wire.protocols import fail, parse, serialize
 from wherry.wire.shapes import to_params, type_sentence
 from wherry.wire.trust import Trust, administrator, refuse_browsers
+
+if TYPE_CHECKING:
+    from wherry.wire.forward import Forwarder
 
 Services = Mapping[str, Mapping[str, Handler]]
 """The handlers: service id as botocore names it, then operation name."""
@@ -54,7 +56,7 @@ class Gateway:
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
         authorize: Authorize | None = None,
-        forwarder: Forwarder = NOTHING,
+        forwarder: Forwarder | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
         """Serve `services`. `clock` gives epoch seconds, `entropy` that many random bytes, `max_body` is in bytes.
@@ -62,7 +64,7 @@ class Gateway:
         Without `authorize` nobody but administrators may do anything. What is the `forwarder`'s is passed on to it.
         """
         self._services = services
-        self._catalog = Catalog(services.keys() | forwarder.services)
+        self._catalog = Catalog(services.keys() | (forwarder.services if forwarder is not None else frozenset()))
         self._region = region
         self._account_id = account_id
         self._trust = trust
@@ -126,11 +128,11 @@ class Gateway:
                 endpoint=reached_by(request),
                 signing_name=service.signing_name,
             )
-            handler = self._handler(service.id, name)
-            if not principal.is_administrator:
-                await self._authorize(call)
-            if handler is None:
+            if self._forwarder is not None and service.id in self._forwarder.services:
+                await self._allow(call)
                 return await self._forwarder.send(request, service)
+            handler = self._handler(service.id, name)
+            await self._allow(call)
             result = await handler(call)
             return serialize(operation, protocol, result, request_id)
         except ApiError as error:
@@ -154,10 +156,13 @@ class Gateway:
             now=self._clock(),
         )
 
-    def _handler(self, service: str, operation: str) -> Handler | None:
-        """Find who carries out an operation, None where it is passed on."""
-        if service in self._forwarder.services:
-            return None
+    async def _allow(self, call: Call) -> None:
+        """Let the caller make the call, or raise `ApiError`."""
+        if not call.principal.is_administrator:
+            await self._authorize(call)
+
+    def _handler(self, service: str, operation: str) -> Handler:
+        """Find who carries out an operation."""
         handler = self._services[service].get(operation)
         if handler is None:
             raise NotImplementedException(f"Wherry does not implement {service}:{operation}.")

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from wherry.wire import sigv4
 from wherry.wire.errors import WireError
-from wherry.wire.forward import MAX_ANSWER, NOTHING, Forward, forwarding, read_places
+from wherry.wire.forward import MAX_ANSWER, Forward, forwarding, read_places
 from wherry.wire.message import Request
 from wherry.wire.models import load
 from wherry.wire.sigv4 import canonical_request
@@ -192,12 +192,6 @@ async def test_two_that_forward_to_each_other_do_so_once() -> None:
         [(_, _, headers, _)] = asked
         again = tuple(headers.items())
         assert "in a circle" in await refusal(url, Request(method="POST", path="/", headers=again, body=BODY))
-
-
-async def test_without_forwards_there_is_nothing_to_send() -> None:
-    async with forwarding({}) as forwarder:
-        assert forwarder is NOTHING
-        assert forwarder.services == frozenset()
 
 
 def test_a_forward_shows_no_credentials() -> None:

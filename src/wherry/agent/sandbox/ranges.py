@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from pyroute2 import IPRoute
-
 NOTES = Path("/run/wherry/vpc")
-MAIN_TABLE = 254
+ROUTES = Path("/proc/net/route")
+"""Read without netlink, whose library would be loaded before the control plane can answer."""
 
 
 class NoFreeRangeError(Exception):
@@ -77,10 +77,13 @@ def _candidates() -> Iterator[IPv4Network]:
 
 
 def _routed() -> Iterator[IPv4Network]:
-    """List what this host routes somewhere, the default route aside."""
-    with IPRoute() as netlink:
-        for route in netlink.get_routes(family=2, table=MAIN_TABLE):
-            if route["dst_len"]:
-                network = ip_network(f"{route.get_attr('RTA_DST')}/{route['dst_len']}")
-                if isinstance(network, IPv4Network):
-                    yield network
+    """List what the main table of this host routes somewhere, the default route aside."""
+    for line in ROUTES.read_text().splitlines()[1:]:
+        _, destination, _, _, _, _, _, mask, *_ = line.split()
+        if int(mask, 16):
+            yield IPv4Network((_in_order(destination), str(IPv4Address(_in_order(mask)))))
+
+
+def _in_order(digits: str) -> int:
+    """Read a word that the kernel prints as it has it in memory, where an address is in the order of the network."""
+    return int.from_bytes(int(digits, 16).to_bytes(4, sys.byteorder), "big")
