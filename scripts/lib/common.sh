@@ -49,6 +49,12 @@ need_registry() {
     call_as_root packages.sh packages_registry || fail "apt-get could not install docker-registry"
 }
 
+# Install what formats the volumes that are configured at launch.
+need_file_systems() {
+    command -v mkfs.xfs >/dev/null && command -v mkfs.ext4 >/dev/null && return
+    need_packages xfsprogs e2fsprogs
+}
+
 apt_or_fail() {
     command -v apt-get >/dev/null || fail "please install $1 (only Debian and Ubuntu are set up by themselves)"
 }

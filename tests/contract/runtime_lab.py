@@ -140,6 +140,7 @@ async def fake_lab() -> AsyncIterator[Lab]:
         await other.remove_everything()
         assert not engine.containers
         assert not engine.sandboxes
+        assert not engine.disks
 
 
 @asynccontextmanager
@@ -160,6 +161,7 @@ async def docker_lab(sandbox: Any, state_dir: Path) -> AsyncIterator[Lab]:
                 await other.remove_everything()
         for name in (instance, stranger):
             assert await leftovers(docker, name) == []
+        assert disks_in(state_dir) == []
     finally:
         await docker.close()
 
@@ -173,6 +175,11 @@ async def leftovers(docker: aiodocker.Docker, instance: str) -> list[str]:
     # Routes go with their link, except those of the subnets, which go with the host's last link.
     routes = (await anyio.run_process(["ip", "route", "show", "proto", "87"])).stdout.decode().splitlines()
     return found + left_in_kernel(instance) + (routes if not eni.listed() else [])
+
+
+def disks_in(folder: Path) -> list[Path]:
+    """List the disks of tasks below a folder; those that were kept are files."""
+    return [path for path in folder.glob("*/volumes/*") if path.is_dir()]
 
 
 def left_in_kernel(instance: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import Any
 
 import anyio
 import msgspec
@@ -17,7 +18,7 @@ from wherry.agent.runtime.base import (
     PullBehavior,
     RuntimeFault,
 )
-from wherry.agent.spec import HealthCheck
+from wherry.agent.spec import HealthCheck, ManagedVolume, Mount, Volume
 
 pytestmark = pytest.mark.anyio
 
@@ -271,6 +272,47 @@ async def test_a_removed_task_may_come_again_and_leaves_nothing(lab):
         await lab.runtime.remove_sandbox(spec.arn, spec.eni)
         assert await lab.runtime.containers() == []
         assert await lab.runtime.sandboxes() == frozenset()
+
+
+def a_disk(number: int = 1, **members: Any) -> dict[str, Any]:
+    """Describe a task's one volume, and what is to mount it."""
+    source = ManagedVolume(**{"id": f"vol-{number:017x}", "size_gib": 1, "file_system": "ext4"} | members)
+    return {"volumes": (Volume(name="data", source=source),)}
+
+
+async def test_a_disk_is_there_from_the_sandbox_on_and_goes_with_it_before_the_container_does(lab):
+    spec = task(lab.container(mounts=(Mount(volume="data", path="/data"),)), **a_disk())
+    for _ in range(2):
+        await lab.runtime.ensure_sandbox(spec)
+    [runtime_id] = await lab.started(spec)
+    assert await lab.runtime.volumes() == {spec.arn}
+    await lab.runtime.stop(runtime_id, timeout=5)
+    for _ in range(2):
+        await lab.runtime.remove_sandbox(spec.arn, spec.eni)
+        assert await lab.runtime.sandboxes() == frozenset()
+    await lab.runtime.remove(runtime_id)
+    for _ in range(2):
+        await lab.runtime.remove_volumes(spec.arn)
+        assert await lab.runtime.volumes() == frozenset()
+
+
+async def test_a_disk_that_no_container_ever_mounted_goes_as_well(lab):
+    spec = task(lab.container(), **a_disk(keep=True))
+    await lab.runtime.ensure_sandbox(spec)
+    assert await lab.other.sandboxes() == frozenset()
+    await lab.other.remove_sandbox(spec.arn, spec.eni)
+    assert await lab.runtime.sandboxes() == {spec.task_id}
+    await lab.runtime.remove_sandbox(spec.arn, spec.eni)
+    assert await lab.runtime.sandboxes() == frozenset()
+
+
+async def test_a_disk_that_is_larger_than_the_host_fails_the_task(lab):
+    spec = task(lab.container(), **a_disk(size_gib=16384))
+    with pytest.raises(RuntimeFault, match=f"volume vol-{1:017x} cannot be made: .*no room for 16384 GiB") as caught:
+        await lab.runtime.ensure_sandbox(spec)
+    assert caught.value.name == "ResourceInitializationError"
+    await lab.runtime.remove_sandbox(spec.arn, spec.eni)
+    assert await lab.runtime.sandboxes() == frozenset()
 
 
 async def test_another_agents_containers_and_sandboxes_are_not_seen(lab):

@@ -12,6 +12,7 @@ from typing import Any
 import anyio.to_thread
 import msgspec
 
+from wherry.agent import disks
 from wherry.agent.runtime.base import RuntimeUnavailableError
 from wherry.agent.runtime.docker.engine import Engine, EngineError, is_local
 from wherry.agent.runtime.docker.pause import ARCHITECTURES
@@ -40,6 +41,7 @@ async def check_host(*, url: str, ports: Iterable[tuple[str, int]] = (), proc: P
         *await check_engine(url),
         check_root(os.geteuid()),
         *(check_program(name, package) for name, package in (("nft", "nftables"), ("iptables-restore", "iptables"))),
+        *(check_program(f"mkfs.{system}", disks.PACKAGES[system], needed=False) for system in ("xfs", "ext4")),
         await anyio.to_thread.run_sync(check_forwarding, proc),
         await anyio.to_thread.run_sync(check_resolvers),
         await anyio.to_thread.run_sync(check_veth),
@@ -103,10 +105,12 @@ def check_root(user_id: int) -> Check:
     )
 
 
-def check_program(name: str, package: str) -> Check:
-    """Look for a program that the agent runs."""
+def check_program(name: str, package: str, *, needed: bool = True) -> Check:
+    """Look for a program that the agent runs; those not `needed` format volumes that are configured at launch."""
     path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
-    return Check(name, ok=path is not None, detail=path or "not found", remedy=f"apt-get install {package}")
+    return Check(
+        name, ok=path is not None, detail=path or "not found", remedy=f"apt-get install {package}", needed=needed
+    )
 
 
 def check_forwarding(proc: Path) -> Check:

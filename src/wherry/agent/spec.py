@@ -128,7 +128,19 @@ class NetworkFileSystem(Struct, frozen=True, tag=True):
     encrypted: bool = False
 
 
-VolumeSource = HostPath | TaskVolume | SharedVolume | NetworkFileSystem
+class ManagedVolume(Struct, frozen=True, tag=True):
+    """A disk of the host that is made for the task; `keep`: its data is kept when the task is over.
+
+    `id` ("vol-0123456789abcdef0") is unique among all hosts; `file_system` is xfs, ext4 or ext3.
+    """
+
+    id: str
+    size_gib: int
+    file_system: str = "xfs"
+    keep: bool = False
+
+
+VolumeSource = HostPath | TaskVolume | SharedVolume | NetworkFileSystem | ManagedVolume
 
 
 class Volume(Struct, frozen=True):
@@ -284,7 +296,13 @@ class TaskSpec(Struct, frozen=True):
     @property
     def has_own_volumes(self) -> bool:
         """Whether the engine has, or will have, volumes that are the task's alone."""
-        return any(isinstance(volume.source, TaskVolume | NetworkFileSystem) for volume in self.volumes)
+        own = TaskVolume | NetworkFileSystem | ManagedVolume
+        return any(isinstance(volume.source, own) for volume in self.volumes)
+
+    @property
+    def managed_volumes(self) -> list[ManagedVolume]:
+        """The disks that are to be made for the task."""
+        return [volume.source for volume in self.volumes if isinstance(volume.source, ManagedVolume)]
 
     @property
     def task_id(self) -> str:

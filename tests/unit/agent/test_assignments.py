@@ -16,6 +16,7 @@ from wherry.agent.spec import (
     HealthCheck,
     HostPath,
     LogConfiguration,
+    ManagedVolume,
     Mount,
     NetworkFileSystem,
     PortMapping,
@@ -43,11 +44,14 @@ from wherry.model.protocol.container import (
 )
 from wherry.model.protocol.task import Ipv4Assignment, PayloadEni, PayloadTask
 from wherry.model.protocol.volume import (
+    EBS,
+    PayloadAttachment,
     PayloadDockerVolume,
     PayloadEfsAuthorization,
     PayloadEfsVolume,
     PayloadHostVolume,
     PayloadMountPoint,
+    PayloadProperty,
     PayloadVolume,
     PayloadVolumeFrom,
 )
@@ -418,3 +422,39 @@ def test_a_router_of_an_unknown_kind_fails_the_task() -> None:
     taken = take_on(a_payload(router), stop_timeout=30)
     assert taken.fault is not None
     assert "firelensConfiguration 'logstash'" in taken.fault.message
+
+
+def a_disk(**changes: str) -> PayloadAttachment:
+    said = {"volumeId": "vol-0123456789abcdef0", "volumeName": "data", "volumeSizeGib": "7"} | changes
+    properties = tuple(PayloadProperty(name=name, value=value) for name, value in said.items() if value)
+    return PayloadAttachment(attachment_arn="arn:x", attachment_type=EBS, attachment_properties=properties)
+
+
+def disks_of(*attachments: PayloadAttachment):
+    data = PayloadVolume(name="data", type="attachment")
+    task = a_payload(a_payload_container(), volumes=(data,), attachments=attachments)
+    return take_on(task, stop_timeout=30)
+
+
+def test_a_disk_is_read_off_the_attachments():
+    other = PayloadAttachment(attachment_arn="arn:y", attachment_type="servicediscovery")
+    [disk] = disks_of(other, a_disk()).spec.managed_volumes
+    assert disk == ManagedVolume(id="vol-0123456789abcdef0", size_gib=7, file_system="xfs", keep=False)
+    [disk] = disks_of(a_disk(fileSystem="ext3", deleteOnTermination="false")).spec.managed_volumes
+    assert (disk.file_system, disk.keep) == ("ext3", True)
+
+
+@pytest.mark.parametrize(
+    ("attachments", "text"),
+    [
+        ((), "does not know the type 'attachment'"),
+        ((a_disk(volumeId="vol-../../etc"),), "'vol-../../etc' is not the id of a volume"),
+        ((a_disk(volumeSizeGib="-1"),), "'-1' is not a size in GiB"),
+        ((a_disk(volumeSizeGib=""),), "'' is not a size in GiB"),
+        ((a_disk(fileSystem="ntfs"),), "does not make the file system 'ntfs'"),
+    ],
+)
+def test_a_disk_that_cannot_be_is_refused_by_name(attachments, text):
+    fault = disks_of(*attachments).fault
+    assert fault is not None
+    assert text in fault.message

@@ -52,6 +52,8 @@ def test_root_and_programs(tmp_path):
     assert not check_root(1000).ok
     assert check_program("sh", "dash").ok
     assert check_program("no-such-program", "nowhere").remedy == "apt-get install nowhere"
+    assert check_program("no-such-program", "nowhere").needed
+    assert not check_program("mkfs.no-such-system", "nowhere", needed=False).needed
     (tmp_path / "sys/net/ipv4").mkdir(parents=True)
     (tmp_path / "sys/net/ipv4/ip_forward").write_text("1\n")
     assert check_forwarding(tmp_path).detail == "on"

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from tests.unit.agent.worlds import a_container, a_task
 
+from wherry.agent.disks import Disks
 from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.runtime.docker.engine import EngineError
 from wherry.agent.runtime.docker.volumes import Volumes
@@ -53,7 +54,8 @@ class Host:
         """Have a container of a new task mount a volume from there; returns its binds."""
         container = a_container("app", mounts=(Mount(volume="data", path="/data"),))
         task = a_task(container, volumes=(Volume(name="data", source=source),))
-        volumes = Volumes(self.engine, instance="one", file_systems={}, host_paths=(str(self.open),))
+        disks = Disks(self.open.parent / "disks")
+        volumes = Volumes(self.engine, instance="one", file_systems={}, host_paths=(str(self.open),), disks=disks)
         return anyio.run(volumes.ensure, task, container)
 
 

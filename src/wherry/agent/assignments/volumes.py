@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from wherry.agent.spec import (
     ContainerSpec,
     Dependency,
     HostPath,
+    ManagedVolume,
     Mount,
     NetworkFileSystem,
     SharedVolume,
@@ -23,15 +25,25 @@ from wherry.agent.spec import (
 )
 from wherry.model.protocol.container import PayloadContainer
 from wherry.model.protocol.task import PayloadTask
-from wherry.model.protocol.volume import PayloadDockerVolume, PayloadEfsVolume, PayloadVolume
+from wherry.model.protocol.volume import (
+    EBS,
+    PayloadAttachment,
+    PayloadDockerVolume,
+    PayloadEfsVolume,
+    PayloadVolume,
+)
+from wherry.model.volume_configuration import FILE_SYSTEMS
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 """What an engine takes for the name of a volume; what begins with a slash it would take for a path of the host."""
+_VOLUME_ID = re.compile(r"vol-[0-9a-f]{8,17}")
+_SIZE = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def furnished(spec: TaskSpec, task: PayloadTask) -> TaskSpec:
     """Give a task its volumes, and its containers what they mount; raises `MalformedTaskError`."""
-    volumes = tuple(Volume(name=volume.name, source=_source(volume)) for volume in task.volumes)
+    attached = _attached(task.attachments)
+    volumes = tuple(Volume(name=volume.name, source=_source(volume, attached)) for volume in task.volumes)
     names = {volume.name for volume in volumes}
     if len(names) < len(volumes):
         raise MalformedTaskError("two volumes of a task have the same name")
@@ -54,8 +66,10 @@ def _container(own: ContainerSpec, told: PayloadContainer, volumes: set[str]) ->
     return replace(own, mounts=mounts, volumes_from=shared, depends_on=own.depends_on + edges)
 
 
-def _source(volume: PayloadVolume) -> VolumeSource:
+def _source(volume: PayloadVolume, attached: Mapping[str, ManagedVolume]) -> VolumeSource:
     match volume:
+        case PayloadVolume(type="attachment", name=name) if name in attached:
+            return attached[name]
         case PayloadVolume(type="docker", docker_volume_configuration=PayloadDockerVolume() as docker):
             return _docker(volume.name, docker)
         case PayloadVolume(type="efs", efs_volume_configuration=PayloadEfsVolume() as efs):
@@ -67,6 +81,29 @@ def _source(volume: PayloadVolume) -> VolumeSource:
             return HostPath(path=host.source_path)
         case _:
             raise MalformedTaskError(f"volume {volume.name!r}: this agent does not know the type {volume.type!r}")
+
+
+def _attached(attachments: Iterable[PayloadAttachment]) -> dict[str, ManagedVolume]:
+    """Read the disks among the attachments of a task, by the names of their volumes."""
+    found = {}
+    for attachment in attachments:
+        if attachment.attachment_type == EBS:
+            said = {one.name: one.value for one in attachment.attachment_properties}
+            found[said.get("volumeName", "")] = _managed(said)
+    return found
+
+
+def _managed(said: Mapping[str, str]) -> ManagedVolume:
+    identity, size, system = said.get("volumeId", ""), said.get("volumeSizeGib", ""), said.get("fileSystem") or "xfs"
+    if not _VOLUME_ID.fullmatch(identity):
+        raise MalformedTaskError(f"{identity!r} is not the id of a volume")
+    if not _SIZE.fullmatch(size):
+        raise MalformedTaskError(f"volume {identity}: {size!r} is not a size in GiB")
+    if system not in FILE_SYSTEMS:
+        raise MalformedTaskError(f"volume {identity}: this agent does not make the file system {system!r}")
+    return ManagedVolume(
+        id=identity, size_gib=int(size), file_system=system, keep=said.get("deleteOnTermination") == "false"
+    )
 
 
 def _docker(name: str, docker: PayloadDockerVolume) -> TaskVolume | SharedVolume:

@@ -209,7 +209,10 @@ class Runtime(Protocol):
         ...
 
     async def ensure_sandbox(self, task: TaskSpec) -> None:
-        """Make the task's cgroup, network namespace and ENI, whatever of it is missing."""
+        """Make the task's cgroup, network namespace, ENI and disks, whatever of it is missing.
+
+        A disk that cannot be had is the fault `ResourceInitializationError`.
+        """
         ...
 
     async def creates_ahead(self, task: TaskSpec) -> bool:
@@ -217,7 +220,10 @@ class Runtime(Protocol):
         ...
 
     async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:
-        """Take down what `ensure_sandbox` made; nothing of the task is left on the host."""
+        """Take down what `ensure_sandbox` made; nothing of the task is left on the host but disks that are to be kept.
+
+        No container of the task runs any more.
+        """
         ...
 
     async def sandboxes(self) -> frozenset[str]:

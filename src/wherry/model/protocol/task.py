@@ -7,7 +7,7 @@ from typing import Any
 from wherry.model.base import Value
 from wherry.model.protocol.container import PayloadContainer
 from wherry.model.protocol.members import Natural
-from wherry.model.protocol.volume import PayloadVolume
+from wherry.model.protocol.volume import PayloadAttachment, PayloadVolume
 
 
 class Ipv4Assignment(Value, frozen=True):
@@ -68,6 +68,7 @@ class PayloadTask(Value, frozen=True):
     containers: tuple[PayloadContainer, ...] = ()
     elastic_network_interfaces: tuple[PayloadEni, ...] = ()
     volumes: tuple[PayloadVolume, ...] = ()
+    attachments: tuple[PayloadAttachment, ...] = ()
     ephemeral_storage_gib: Natural | None = None
     pid_mode: str | None = None
     ipc_mode: str | None = None

@@ -37,8 +37,32 @@ class PayloadEfsVolume(Value, frozen=True):
     authorization_config: PayloadEfsAuthorization | None = None
 
 
+EBS = "amazonebs"
+"""The type of the attachment that is an EBS volume of a task."""
+
+
+class PayloadProperty(Value, frozen=True):
+    """A property of an attachment; none is empty."""
+
+    name: str
+    value: str
+
+
+class PayloadAttachment(Value, frozen=True):
+    """Something that is attached to a task.
+
+    One of the type `EBS` has the properties `volumeId`, `volumeName`, `volumeSizeGib`, `fileSystem`, and
+    `sourceVolumeHostPath`, the name of a directory for it. Wherry's own, which stock agents pass over:
+    `deleteOnTermination`, "false" where the data is to be kept.
+    """
+
+    attachment_arn: str
+    attachment_type: str
+    attachment_properties: tuple[PayloadProperty, ...] = ()
+
+
 class PayloadVolume(Value, frozen=True):
-    """A volume of a task: `type` says which of the others is there."""
+    """A volume of a task: `type` says which of the others is there, "attachment" that it is one of the task's."""
 
     name: str
     type: str

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import anyio
 
+from wherry.agent.disks import Disks
 from wherry.agent.faults.kernel import NamespaceFaults
 from wherry.agent.logs.stream import Line
 from wherry.agent.runtime.base import (
@@ -93,8 +94,13 @@ class DockerRuntime:
         )
         self._samples = Samples(self._engine, instance=self.instance)
         self._copies = Copies(self._engine, instance=self.instance)
+        self._disks = Disks(self._state_dir / "volumes")
         self._volumes = Volumes(
-            self._engine, instance=self.instance, file_systems=self._file_systems, host_paths=self._host_paths
+            self._engine,
+            instance=self.instance,
+            file_systems=self._file_systems,
+            host_paths=self._host_paths,
+            disks=self._disks,
         )
         return self
 
@@ -114,8 +120,9 @@ class DockerRuntime:
         )
 
     async def ensure_sandbox(self, task: TaskSpec) -> None:
-        """Make the task's cgroup, network namespace and ENI, whatever of it is missing."""
+        """Make the task's cgroup, network namespace, ENI and disks, whatever of it is missing."""
         await self._sandboxes.ensure(task)
+        await self._disks.ensure(task)
 
     async def creates_ahead(self, task: TaskSpec) -> bool:
         """Say whether the agent owns the namespace: a pause container must be there to be joined."""
@@ -128,7 +135,7 @@ class DockerRuntime:
     async def sandboxes(self) -> frozenset[str]:
         """List the task ids that have any part of a sandbox of this agent."""
         found = await self._sandboxes.listed()
-        return frozenset(found | {path.name for path in self._state_dir.glob("tasks/*")})
+        return frozenset(found | self._disks.listed() | {path.name for path in self._state_dir.glob("tasks/*")})
 
     async def pull(self, image: str, behavior: PullBehavior, access: Access | None = None) -> Image:
         """Bring the image to the host as `behavior` says."""
@@ -256,6 +263,7 @@ class DockerRuntime:
 
     async def _remove_sandbox(self, task_id: str) -> None:
         await self._sandboxes.remove(task_id)
+        await self._disks.remove(task_id)
         shutil.rmtree(self._files(task_id), ignore_errors=True)
 
     def _files(self, task_id: str) -> Path:

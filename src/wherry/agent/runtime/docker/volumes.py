@@ -18,6 +18,7 @@ import anyio.to_thread
 import msgspec
 from msgspec.structs import replace
 
+from wherry.agent.disks import Disks
 from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.docker import translate
 from wherry.agent.runtime.docker.engine import Engine, EngineError
@@ -25,6 +26,7 @@ from wherry.agent.runtime.together import together
 from wherry.agent.spec import (
     ContainerSpec,
     HostPath,
+    ManagedVolume,
     Mount,
     NetworkFileSystem,
     SharedVolume,
@@ -57,12 +59,14 @@ class Volumes:
     """The volumes of one agent."""
 
     def __init__(
-        self, engine: Engine, *, instance: str, file_systems: FileSystems, host_paths: tuple[str, ...]
+        self, engine: Engine, *, instance: str, file_systems: FileSystems, host_paths: tuple[str, ...], disks: Disks
     ) -> None:
         """Use `engine` for the agent called `instance`.
 
-        `file_systems` are those that its host knows, `host_paths` those below which tasks may mount.
+        `file_systems` are those that its host knows, `host_paths` those below which tasks may mount. `disks` tells what
+        device a disk is; it need be there only when a container starts.
         """
+        self._disks = disks
         self._engine = engine
         self._instance = instance
         self._file_systems = file_systems
@@ -88,8 +92,12 @@ class Volumes:
         return await self._listing(task_arn)
 
     async def _bind(self, task: TaskSpec, mount: Mount) -> str:
-        source = await self._source(task, task.volume(mount.volume))
-        return f"{source}:{mount.path}" + (":ro" if mount.read_only else "")
+        volume = task.volume(mount.volume)
+        source = await self._source(task, volume)
+        # An engine would copy what the image has at that path to an empty disk, for which it would mount it too early.
+        options = ["nocopy"] if isinstance(volume.source, ManagedVolume) else []
+        options += ["ro"] if mount.read_only else []
+        return ":".join([source, mount.path, *([",".join(options)] if options else [])])
 
     async def _source(self, task: TaskSpec, volume: Volume) -> str:
         """Return what the engine is to mount: a path, or the name of a volume that is there now."""
@@ -103,6 +111,10 @@ class Volumes:
                 return await self._shared(volume.name, shared)
             case NetworkFileSystem() as wanted:
                 return await self._file_system(task, volume.name, wanted)
+            case ManagedVolume() as managed:
+                options = {"type": managed.file_system, "device": self._disks.device(task, managed)}
+                disk = TaskVolume(options=options)
+                return await self._create(own_volume(task, volume.name, disk, instance=self._instance))
             case other:
                 assert_never(other)
 

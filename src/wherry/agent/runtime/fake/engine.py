@@ -15,7 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from wherry.agent.faults.base import Fault
 from wherry.agent.runtime.base import Capacity, ContainerState, Health, Login, Observed
 from wherry.agent.runtime.fake.script import Script, script_of
-from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
+from wherry.agent.spec import ContainerSpec, Eni, ManagedVolume, TaskSpec
 
 
 class Container:
@@ -82,6 +82,8 @@ class Engine:
         self.containers: dict[str, Container] = {}
         self.sandboxes: dict[tuple[str, str], Eni | None] = {}
         self.volumes: set[tuple[str, str]] = set()
+        self.disks: dict[tuple[str, str], tuple[ManagedVolume, ...]] = {}
+        self.kept: list[str] = []
         self.faults: dict[tuple[str, str], dict[str, Fault]] = {}
         self.lacking = ""
         self._listeners: set[MemoryObjectSendStream[Container]] = set()

@@ -30,7 +30,10 @@ from wherry.agent.runtime.fake import documents
 from wherry.agent.runtime.fake.engine import Container, Engine
 from wherry.agent.runtime.fake.execution import FakeExecution, executed
 from wherry.agent.runtime.fake.faults import FakeFaults
-from wherry.agent.spec import ContainerSpec, Eni, TaskSpec, TaskVolume
+from wherry.agent.spec import ContainerSpec, Eni, ManagedVolume, TaskSpec, TaskVolume
+
+DISK_GIB = 100
+"""How large the disk of the machine is; one GiB of it is taken."""
 
 
 class FakeRuntime:
@@ -55,7 +58,7 @@ class FakeRuntime:
         return (await self._reach()).capacity
 
     async def ensure_sandbox(self, task: TaskSpec) -> None:
-        """Remember the task and its ENI; an address belongs to one task of the machine."""
+        """Remember the task, its ENI and its disks; an address belongs to one task of the machine."""
         engine = await self._reach()
         key = (self.instance, task.task_id)
         for other, eni in engine.sandboxes.items():
@@ -64,21 +67,32 @@ class FakeRuntime:
                     "ResourceInitializationError", f"address {eni.ipv4_address} cannot be given to a task: it is in use"
                 )
         engine.sandboxes[key] = task.eni
+        if key in engine.disks:
+            return
+        for volume in task.managed_volumes:
+            taken = sum(disk.size_gib for disks in engine.disks.values() for disk in disks)
+            if taken + volume.size_gib >= DISK_GIB:
+                message = f"volume {volume.id} cannot be made: there is no room for {volume.size_gib} GiB"
+                raise RuntimeFault("ResourceInitializationError", message)
+            engine.disks[key] = (*engine.disks.get(key, ()), volume)
 
     async def creates_ahead(self, task: TaskSpec) -> bool:  # noqa: ARG002  all tasks are alike here
         """Say that containers are created whenever it is convenient."""
         return True
 
     async def remove_sandbox(self, task_arn: str, eni: Eni | None) -> None:  # noqa: ARG002  known by the task
-        """Forget the task's ENI, and its faults."""
+        """Forget the task's ENI, its faults, and its disks but for those that are to be kept."""
         engine, key = await self._reach(), (self.instance, task_arn.rsplit("/", 1)[-1])
         engine.sandboxes.pop(key, None)
         engine.faults.pop(key, None)
+        engine.kept += [disk.id for disk in engine.disks.pop(key, ()) if disk.keep]
 
     async def sandboxes(self) -> frozenset[str]:
         """List the task ids that have a sandbox of this agent."""
         engine = await self._reach()
-        return frozenset(task_id for instance, task_id in engine.sandboxes if instance == self.instance)
+        return frozenset(
+            task_id for instance, task_id in (*engine.sandboxes, *engine.disks) if instance == self.instance
+        )
 
     async def pull(self, image: str, behavior: PullBehavior, access: Access | None = None) -> Image:
         """Pull as the image's script says."""
@@ -109,7 +123,8 @@ class FakeRuntime:
             script = engine.script(container.image)
             if script.create_error:
                 raise RuntimeFault("CannotCreateContainerError", script.create_error)
-            if any(isinstance(task.volume(mount.volume).source, TaskVolume) for mount in container.mounts):
+            own = TaskVolume | ManagedVolume
+            if any(isinstance(task.volume(mount.volume).source, own) for mount in container.mounts):
                 engine.volumes.add((self.instance, task.arn))
             made = engine.containers[runtime_id] = Container(runtime_id, task, container, script, engine.clock())
             engine.tell(made)
@@ -250,7 +265,7 @@ class FakeRuntime:
     async def storage(self) -> Storage:
         """Tell of a disk of 100 GiB, one of which is in use."""
         await self._reach()
-        return Storage(utilized=1024, reserved=100 * 1024)
+        return Storage(utilized=1024, reserved=DISK_GIB * 1024)
 
     async def remove_everything(self) -> int:
         """Remove all containers and sandboxes of this agent; return the number of containers."""
