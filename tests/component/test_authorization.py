@@ -291,6 +291,22 @@ async def test_roles_are_passed_to_tasks_only_by_whom_policies_let(aws):
     assert await ask(aws, ada, "ecs", "RunTask", taskDefinition="web") is not None, "the definition's role counts too"
 
 
+async def test_roles_that_make_volumes_are_passed_to_ecs_itself(aws):
+    to_ecs = allow("iam:PassRole", f"{IAM}:role/ebs", StringEquals={"iam:PassedToService": "ecs.amazonaws.com"})
+    ada = await a_user(aws, allow("ecs:*"), to_ecs)
+    for operation, params in (
+        ("RunTask", {"taskDefinition": "web"}),
+        ("StartTask", {"taskDefinition": "web", "containerInstances": ["one"]}),
+        ("CreateService", {"serviceName": "web"}),
+    ):
+        for role, is_allowed in (("ebs", True), ("admin", False)):
+            volumes = [{"name": "data", "managedEBSVolume": {"roleArn": f"{IAM}:role/{role}"}}]
+            answer = await ask(aws, ada, "ecs", operation, volumeConfigurations=volumes, **params)
+            assert (answer is None) is is_allowed, operation
+    register = {"family": "x", "containerDefinitions": [], "taskRoleArn": "ebs"}
+    assert await ask(aws, ada, "ecs", "RegisterTaskDefinition", **register) is not None
+
+
 async def test_a_role_is_passed_by_the_arn_that_it_has_whatever_is_written(aws):
     made = {"scope": aws.ctx.scope, "execution": False, "entropy": aws.ctx.entropy, "now": NOW}
     await aws.store.write(lambda tx: create_default_role(tx, f"{IAM}:role/admins/deploy", **made))

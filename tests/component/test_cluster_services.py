@@ -359,6 +359,59 @@ async def test_a_task_that_ignores_the_signal_is_killed_after_its_timeout(tmp_pa
         assert stopped_task.containers[0].exit_code == 137
 
 
+def disks(size: int) -> list[dict[str, Any]]:
+    return [{"name": "data", "managedEBSVolume": {"roleArn": "ebs", "sizeInGiB": size}}]
+
+
+async def test_every_task_of_a_service_has_a_disk_and_the_next_one_a_new_one(tmp_path: Path) -> None:
+    at_launch = {"volumes": [{"name": "data", "configuredAtLaunch": True}]}
+    mounts = {"mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}]}
+    async with a_cluster(tmp_path) as cluster:
+        [host] = cluster.hosts
+        await cluster.register(container=mounts, **at_launch)
+        await cluster.create(desiredCount=2, volumeConfigurations=disks(10))
+        await cluster.until(lambda: running(cluster, 2))
+        first = await disks_of_machine(cluster)
+        assert sorted(first.values()) == [10, 10]
+        await host.kill_agent()
+        await host.start_agent()
+        await anyio.sleep(60)
+        assert await disks_of_machine(cluster) == first, "an agent's death changes nothing"
+        host.engine.kill(host.running()[0].id)
+        await cluster.until(lambda: stopped(cluster, 1))
+        await cluster.until(lambda: running(cluster, 2))
+        second = await disks_of_machine(cluster)
+        assert (len(second), len(second.keys() & first.keys())) == (2, 1)
+        await cluster.steady()
+        await cluster.update(volumeConfigurations=disks(20))
+        await cluster.steady()
+        third = await disks_of_machine(cluster)
+        assert (sorted(third.values()), third.keys() & second.keys()) == ([20, 20], set())
+
+
+async def test_a_rollback_brings_back_the_disks_of_before(tmp_path: Path) -> None:
+    at_launch = {"volumes": [{"name": "data", "configuredAtLaunch": True}]}
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    async with a_cluster(tmp_path) as cluster:
+        await cluster.register(**at_launch)
+        await cluster.create(desiredCount=1, volumeConfigurations=disks(10), deploymentConfiguration=breaker)
+        await cluster.steady()
+        await cluster.update(volumeConfigurations=disks(16000))
+        await cluster.until(lambda: primary(cluster, volumeConfigurations=disks(10), rolloutState="COMPLETED"))
+        assert sorted((await disks_of_machine(cluster)).values()) == [10]
+        reasons = {task.stopped_reason or "" for task in await cluster.tasks("web") if task.is_stopped}
+        assert any("ResourceInitializationError" in reason for reason in reasons)
+
+
+async def disks_of_machine(cluster: Cluster) -> dict[str, int]:
+    """Tell the sizes of the disks that the one host has, by their ids; every one is a running task's."""
+    [host] = cluster.hosts
+    found = {disk.id: disk.size_gib for one in host.engine.disks.values() for disk in one}
+    wanted = [task.volume for task in await cluster.tasks("web") if not task.is_stopped and task.volume is not None]
+    assert found.keys() == {volume.volume_id for volume in wanted}
+    return found
+
+
 async def running(cluster: Cluster, count: int, name: str | None = "web") -> bool:
     return len(await cluster.tasks(name, last_status="RUNNING")) == count
 

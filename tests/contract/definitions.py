@@ -29,7 +29,7 @@ from wherry.agent.runtime.docker.engine import engine_url
 from wherry.agent.runtime.docker.runtime import DockerRuntime
 from wherry.agent.runtime.docker.sandboxes import SandboxChoice
 from wherry.api.acs.payload import Terms, payload_task
-from wherry.api.ecs import overrides
+from wherry.api.ecs import overrides, volume_configurations
 from wherry.model.birth import new_task
 from wherry.model.network import NetworkInterface, Subnet
 from wherry.model.protocol.task import PayloadTask
@@ -54,9 +54,13 @@ def stays(script: str = "", *, name: str = "main", **members: Any) -> dict[str, 
 
 
 def payload(
-    *containers: dict[str, Any], fargate: bool = False, override: dict[str, Any] | None = None, **members: Any
+    *containers: dict[str, Any],
+    fargate: bool = False,
+    override: dict[str, Any] | None = None,
+    configured: list[dict[str, Any]] | None = None,
+    **members: Any,
 ) -> PayloadTask:
-    """Register, run and translate a task definition."""
+    """Register, run and translate a task definition; `configured` are the volumeConfigurations."""
     params = {
         "family": "fields",
         "networkMode": "awsvpc",
@@ -79,6 +83,7 @@ def payload(
         platform_version="1.4.0" if fargate else None,
         network_configuration=None,
         overrides=changed,
+        volume_configurations=volume_configurations.read_launch({"volumeConfigurations": configured}),
         tags=(),
     )
     subnet = Subnet(subnet_id="subnet-a", vpc_id="vpc-1", cidr_block="10.214.0.0/16", availability_zone="us-east-1a")

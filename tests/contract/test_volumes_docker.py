@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import aiodocker
+import anyio
 import pytest
-from tests.contract.definitions import a_bench, container, runs, stays
+from msgspec.structs import replace
+from tests.contract.definitions import a_bench, container, eventually, runs, stays
 from tests.contract.runtime_lab import docker_container, docker_lab, task
 
 from wherry.agent.runtime.base import RuntimeFault
-from wherry.agent.spec import Mount, SharedVolume, TaskVolume, Volume
+from wherry.agent.runtime.docker.engine import engine_url
+from wherry.agent.spec import ManagedVolume, Mount, SharedVolume, TaskVolume, Volume
 from wherry.model.filesystems import FileSystem
 from wherry.model.host_rules import HostRules
 
@@ -227,3 +231,112 @@ async def test_a_shared_volume_of_another_wherry_is_not_used(tmp_path):
         finally:
             await lab.runtime.remove_everything()
             await aiodocker.docker.DockerVolume(docker, volume.name).delete()
+
+
+def disk(**members: Any) -> dict[str, Any]:
+    """Describe a volume that is configured at launch, in the words of RunTask."""
+    managed = {"roleArn": "ebs", "sizeInGiB": 1} | members
+    return {
+        "volumes": [{"name": "data", "configuredAtLaunch": True}],
+        "configured": [{"name": "data", "managedEBSVolume": managed}],
+        "fargate": True,
+    }
+
+
+@pytest.mark.shows("Volume.configuredAtLaunch")
+@pytest.mark.parametrize("file_system", ["xfs", "ext4", "ext3"])
+async def test_a_disk_has_its_size_and_is_shared_by_the_containers_of_its_task(bench, tmp_path, file_system):
+    # The image has files at /www: a disk hides them.
+    main = stays(mountPoints=[mount("data", "/www")])
+    reader = stays(name="reader", mountPoints=[mount("data", "/data", readOnly=True)])
+    found = await bench.run(main, reader, **disk(filesystemType=file_system))
+    assert f" /www {file_system} rw" in await bench.inside(found, "cat /proc/mounts")
+    assert "index.html" not in await bench.inside(found, "busybox ls /www")
+    assert "No space left on device" in await bench.inside(found, "cat /dev/zero 2>&1 >/www/full")
+    written = int(await bench.inside(found, "busybox stat -c %s /data/full", "reader"))
+    assert 0.85 * 2**30 < written < 2**30
+    assert "Read-only file system" in await bench.inside(found, "echo x 2>&1 >/data/other", "reader")
+    [file] = (tmp_path / "own" / "volumes").glob("*/disk.*")
+    assert file.stat().st_blocks * 512 >= 2**30, "what was reserved is still there"
+    await bench.stop(found)
+    assert await bench.gone(found)
+    assert not list((tmp_path / "own" / "volumes").iterdir())
+
+
+async def test_a_kept_disk_has_what_was_written_to_it(bench, tmp_path):
+    script = "echo precious >/data/note"
+    kept = disk(filesystemType="ext4", terminationPolicy={"deleteOnTermination": False})
+    await bench.ended(runs(script, mountPoints=[mount("data", "/data")]), **kept)
+
+    async def look() -> list[Any]:
+        return [path for path in (tmp_path / "own" / "volumes").iterdir() if path.is_file()]
+
+    [file] = await eventually(look)
+    assert re.fullmatch(r"vol-[0-9a-f]{17}\.ext4", file.name)
+    said = await anyio.run_process(["debugfs", "-R", "cat /note", str(file)])
+    assert said.stdout == b"precious\n"
+
+
+async def test_a_task_keeps_its_disk_while_its_agent_is_dead(tmp_path):
+    async with a_bench(tmp_path) as bench:
+        async with bench.agent():
+            found = await bench.run(stays("echo 1 >/data/note", mountPoints=[mount("data", "/data")]), **disk())
+            [file] = (tmp_path / "own" / "volumes").glob("*/disk.xfs")
+            inode = file.stat().st_ino
+        assert await bench.inside(found, "echo 2 >>/data/note; cat /data/note") == "1\n2\n"
+        async with bench.agent():
+            # Even if the control plane knew nothing of it: what is in the journal runs on.
+            bench.roster.clear_leftovers([])
+            assert await bench.inside(found, "cat /data/note") == "1\n2\n"
+            assert file.stat().st_ino == inode
+            await bench.stop(found)
+            assert await bench.gone(found)
+        assert not list((tmp_path / "own" / "volumes").iterdir())
+
+
+async def test_what_a_dead_agent_left_of_a_disk_is_cleared_away(tmp_path):
+    async with a_bench(tmp_path) as bench:
+        async with bench.agent():
+            await bench.run(stays(mountPoints=[mount("data", "/data")]), **disk())
+        (tmp_path / "journal.db").unlink()
+        async with bench.agent():
+            bench.roster.clear_leftovers([])
+
+            async def look() -> bool:
+                return not list((tmp_path / "own" / "volumes").iterdir())
+
+            assert await eventually(look)
+
+
+async def test_a_container_that_is_restarted_after_its_host_finds_what_it_wrote(tmp_path):
+    async with docker_lab("namespace", tmp_path) as lab:
+        source = ManagedVolume(id=f"vol-{7:017x}", size_gib=1)
+        script = ("/bin/sh", "-c", "echo again >>/data/note; cat /data/note; sleep 600")
+        main = replace(docker_container(mounts=(Mount(volume="data", path="/data"),)), command=script)
+        spec = task(main, volumes=(Volume(name="data", source=source),))
+        [runtime_id] = await lab.started(spec)
+        await lab.runtime.stop(runtime_id, timeout=0)
+        [link] = (tmp_path / "own" / "volumes").glob("*/device")
+        # What the host's restart does: no device has the file any more, and its number may be another file's.
+        await anyio.run_process(["losetup", "--detach", str(link.resolve())])
+        link.unlink()
+        await lab.runtime.ensure_sandbox(spec)
+        await lab.runtime.restart(runtime_id)
+        async with aiodocker.Docker(engine_url()) as docker:
+
+            async def look() -> bool:
+                said = await docker.containers.container(runtime_id).log(stdout=True)
+                return "".join(said) == "again\nagain\nagain\n"
+
+            assert await eventually(look)
+
+
+async def test_a_host_without_room_fails_the_task_with_the_reason(bench, tmp_path):
+    report = await bench.ended(stays(mountPoints=[mount("data", "/data")]), **disk(sizeInGiB=16384))
+    assert report["reason"].startswith("ResourceInitializationError: volume vol-")
+    assert "has no room for 16384 GiB" in report["reason"]
+
+    async def look() -> bool:
+        return not list((tmp_path / "own" / "volumes").iterdir())
+
+    assert await eventually(look)

@@ -125,6 +125,7 @@ class Applier:
                 launch_type=revision.launch_type or "FARGATE",
                 platform_version=revision.platform_version,
                 network_configuration=revision.network_configuration,
+                volume_configurations=revision.volume_configurations,
                 overrides=TaskOverride(),
                 tags=_tags(service, definition),
                 started_by=deployment.deployment_id,

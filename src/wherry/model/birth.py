@@ -17,6 +17,7 @@ from wherry.model.task import (
     TaskOverride,
 )
 from wherry.model.taskdef import ContainerDefinition, TaskDefinition
+from wherry.model.volume_configuration import VolumeConfiguration, new_volume
 
 
 def new_task(
@@ -38,10 +39,12 @@ def new_task(
     capacity_provider_name: str | None = None,
     enable_execute_command: bool = False,
     image_digests: Mapping[str, str] = {},
+    volume_configurations: Sequence[VolumeConfiguration] = (),
 ) -> Task:
     """Make a task of `definition`: PROVISIONING, wanted RUNNING, on no instance yet.
 
-    `image_digests` (container name -> "sha256:...") pins images to what the service revision resolved first.
+    `image_digests` (container name -> "sha256:...") pins images to what the service revision resolved first. Of
+    `volume_configurations` there is one at most.
     """
     cluster_name = arn.last(cluster_arn)
     task_id = ids.hex32(entropy)
@@ -72,6 +75,7 @@ def new_task(
             for container in definition.container_definitions
         ),
         attachment=Attachment(id=ids.uuid(entropy)) if definition.network_mode == "awsvpc" else None,
+        volume=next((new_volume(configuration, entropy) for configuration in volume_configurations), None),
         network_configuration=network_configuration,
         overrides=overrides,
         created_at=now,

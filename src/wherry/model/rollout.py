@@ -60,6 +60,7 @@ def new_revision(service: Service, *, scope: Scope, entropy: Entropy, now: float
         platform_version=service.platform_version,
         platform_family=service.platform_family,
         network_configuration=service.network_configuration,
+        volume_configurations=service.volume_configurations,
         created_at=now,
     )
 
@@ -188,6 +189,7 @@ def roll_back(
         platform_version=revision.platform_version,
         platform_family=revision.platform_family,
         network_configuration=revision.network_configuration,
+        volume_configurations=revision.volume_configurations,
     )
     others = [d for d in deployments if d.deployment_id != failed.deployment_id]
     deployment = structs.replace(

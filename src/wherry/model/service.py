@@ -12,6 +12,7 @@ from typing import Any
 from wherry.model.base import Entity, Tag, Value
 from wherry.model.cluster import CapacityProviderStrategyItem
 from wherry.model.task import NetworkConfiguration
+from wherry.model.volume_configuration import VolumeConfiguration
 
 
 class ServiceStatus(StrEnum):
@@ -109,6 +110,7 @@ class Service(Entity, frozen=True):
     platform_family: str | None = None
     deployment_configuration: DeploymentConfiguration = DeploymentConfiguration()
     network_configuration: NetworkConfiguration | None = None
+    volume_configurations: tuple[VolumeConfiguration, ...] = ()
     health_check_grace_period_seconds: int | None = None
     scheduling_strategy: str = "REPLICA"
     deployment_controller: str = "ECS"
@@ -144,6 +146,7 @@ class ServiceRevision(Entity, frozen=True):
     platform_version: str | None = None
     platform_family: str | None = None
     network_configuration: NetworkConfiguration | None = None
+    volume_configurations: tuple[VolumeConfiguration, ...] = ()
     container_images: dict[str, str] = {}
     created_at: float = 0
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wherry.model.taskdef_fields import Honoured, Refused, Verdict
+from wherry.model.volume_configuration import SERVICE_FIELDS
 
 CREATE = "CreateServiceRequest"
 UPDATE = "UpdateServiceRequest"
@@ -51,9 +52,7 @@ _COMMON: Mapping[str, Verdict] = {
         "Wherry does not have Service Connect yet. Remove serviceConnectConfiguration or set enabled to false.",
         neutral=lambda value: not value.get("enabled"),
     ),
-    "volumeConfigurations": Refused(
-        "Volumes that are configured at launch are not available yet. Remove volumeConfigurations."
-    ),
+    "volumeConfigurations": Honoured("ServiceVolumeConfiguration", note="An empty list takes them away."),
     "vpcLatticeConfigurations": Refused("VPC Lattice is not part of Wherry. Remove vpcLatticeConfigurations."),
     "gatewayConnectors": Refused(_NO_BALANCER + "Remove gatewayConnectors."),
     "monitoring": Refused(
@@ -79,6 +78,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
         "tags": Honoured("Tag"),
     },
     UPDATE: {**_COMMON, "service": Honoured(), "forceNewDeployment": Honoured()},
+    **SERVICE_FIELDS,
     "Tag": {"key": Honoured(), "value": Honoured()},
     "CapacityProviderStrategyItem": {"capacityProvider": Honoured(), "weight": Honoured(), "base": Honoured()},
     "NetworkConfiguration": {"awsvpcConfiguration": Honoured("AwsVpcConfiguration")},

@@ -8,6 +8,7 @@ import msgspec
 
 from wherry.model.base import Entity, KeyValuePair, Tag, Value
 from wherry.model.taskdef import EnvironmentFile
+from wherry.model.volume_configuration import ManagedVolume
 
 
 class TaskStatus(StrEnum):
@@ -153,7 +154,7 @@ class Attachment(Value, frozen=True):
 class Task(Entity, frozen=True):
     """A task. Key: `task_arn`. `cpu` in CPU units and `memory` in MiB are what placement reserves.
 
-    `ephemeral_storage` is the most disk that it may use, in GiB.
+    `ephemeral_storage` is the most disk that it may use, in GiB; `volume` is the one that was configured at launch.
     `desired_status` is written by the control plane, `last_status` advances by the agent's reports (and, before an
     instance is chosen and after its interface is given back, by the control plane). Neither goes back.
     `started_by` is the deployment id for a service's tasks. `counted` is set once a service has taken note of the
@@ -182,6 +183,7 @@ class Task(Entity, frozen=True):
     ephemeral_storage: int | None = None
     containers: tuple[Container, ...] = ()
     attachment: Attachment | None = None
+    volume: ManagedVolume | None = None
     network_configuration: NetworkConfiguration | None = None
     overrides: TaskOverride = TaskOverride()
     health_status: HealthStatus = HealthStatus.UNKNOWN

@@ -175,9 +175,7 @@ FIELDS: Mapping[str, Mapping[str, Verdict]] = {
             "fsxWindowsFileServerVolumeConfiguration.",
             on_linux=False,
         ),
-        "configuredAtLaunch": Refused(
-            "Wherry does not make volumes at launch yet. Remove configuredAtLaunch: the volume then goes with the task."
-        ),
+        "configuredAtLaunch": Honoured(note="RunTask, StartTask or the service say `volumeConfigurations`."),
     },
     "HostVolumeProperties": {
         "sourcePath": Honoured(note="As on ECS not on Fargate, and only below the setting `host_paths`."),

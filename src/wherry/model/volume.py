@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from wherry.model.base import Value
 
 
@@ -38,12 +40,16 @@ class EfsVolume(Value, frozen=True):
 
 
 class Volume(Value, frozen=True):
-    """A volume by the name by which containers mount it: exactly one of the kinds."""
+    """A volume by the name by which containers mount it: exactly one of the kinds.
+
+    What one that is `configured_at_launch` is made of, whoever starts the task says.
+    """
 
     name: str
     host: HostVolume | None = None
     docker_volume_configuration: DockerVolume | None = None
     efs_volume_configuration: EfsVolume | None = None
+    configured_at_launch: bool | None = None
 
 
 class MountPoint(Value, frozen=True):
@@ -63,6 +69,8 @@ class VolumeFrom(Value, frozen=True):
 
 def normal(volume: Volume) -> Volume:
     """Give a volume of which nothing but the name is said the kind that ECS makes of it."""
+    if volume.configured_at_launch:
+        return volume
     if volume.docker_volume_configuration is None and volume.efs_volume_configuration is None and volume.host is None:
         return Volume(name=volume.name, host=HostVolume())
-    return volume
+    return structs.replace(volume, configured_at_launch=None)

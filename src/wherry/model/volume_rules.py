@@ -14,15 +14,20 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _FILE_SYSTEM = re.compile(r"fs-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _ACCESS_POINT = re.compile(r"fsap-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _KINDS = ("host", "dockerVolumeConfiguration", "efsVolumeConfiguration")
+_AT_LAUNCH = "configuredAtLaunch"
 
 
 def problems(params: Member) -> Iterator[Problem]:
     """Find all that is wrong with the volumes, mount points and volumesFrom of a task definition."""
     volumes = params.get("volumes") or ()
     names: set[str] = set()
+    at_launch = 0
     for position, volume in enumerate(volumes):
         path = ("volumes", position)
         yield from _volume(volume, path)
+        at_launch += bool(volume.get(_AT_LAUNCH))
+        if volume.get(_AT_LAUNCH) and at_launch > 1:
+            yield Problem((*path, _AT_LAUNCH), "A task definition can have one volume that is configuredAtLaunch only.")
         name = volume.get("name") or ""
         if name and name in names:
             yield Problem((*path, "name"), f"The volume name '{name}' must be unique within a Task Definition.")
@@ -58,6 +63,7 @@ def _volume(volume: Member, path: Path) -> Iterator[Problem]:
     elif not _NAME.fullmatch(name):
         yield Problem((*path, "name"), "Volume.name contains invalid characters.")
     kinds = [kind for kind in _KINDS if volume.get(kind) is not None]
+    kinds += [_AT_LAUNCH] if volume.get(_AT_LAUNCH) else []
     if len(kinds) > 1:
         text = f"The volume '{name}' can have one of {' and '.join(kinds)} only."
         yield Problem((*path, kinds[1]), text)

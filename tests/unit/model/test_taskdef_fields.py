@@ -57,6 +57,7 @@ ONE: dict[str, Any] = {
                 "authorizationConfig": {"accessPointId": "fsap-00000001"},
             },
         },
+        {"name": "disk", "configuredAtLaunch": True},
     ],
     "containerDefinitions": [
         {
@@ -159,6 +160,7 @@ TWO: dict[str, Any] = {
                 "authorizationConfig": {"accessPointId": "fsap-00000002"},
             },
         },
+        {"name": "disk2", "configuredAtLaunch": True},
     ],
     "containerDefinitions": [
         {
@@ -227,7 +229,11 @@ TWO: dict[str, Any] = {
 }
 
 # What has one value only, so that changing it shows nothing.
-UNCHANGEABLE = {("RuntimePlatform", "operatingSystemFamily"), ("EnvironmentFile", "type")}
+UNCHANGEABLE = {
+    ("RuntimePlatform", "operatingSystemFamily"),
+    ("EnvironmentFile", "type"),
+    ("Volume", "configuredAtLaunch"),  # false is what everybody has who says nothing
+}
 
 
 def structures(params: dict[str, Any], shape: str = ROOT, path: Path = ()) -> Iterator[tuple[str, Path]]:

@@ -49,6 +49,10 @@ EFS = {"fileSystemId": "fs-0123abcd"}
             "The volume 'v' can have one of host and dockerVolumeConfiguration only.",
         ),
         (
+            {"name": "v", "host": {}, "configuredAtLaunch": True},
+            "The volume 'v' can have one of host and configuredAtLaunch only.",
+        ),
+        (
             {"name": "v", "dockerVolumeConfiguration": {"autoprovision": False}},
             "When 'scope' parameter is 'task', 'autoprovision' must either not be specified or set to 'True'.",
         ),
@@ -146,3 +150,10 @@ def test_file_systems_are_read_from_a_setting() -> None:
 def test_what_is_no_mapping_of_file_systems_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is n"):
         parse(text)
+
+
+def test_one_volume_of_a_definition_can_be_configured_at_launch() -> None:
+    first, second = ({"name": name, "configuredAtLaunch": True} for name in "ab")
+    plain = {"name": "c", "configuredAtLaunch": False, "host": {}}
+    assert said(definition(first, plain, fargate=True)) == []
+    assert said(definition(first, second)) == ["A task definition can have one volume that is configuredAtLaunch only."]

@@ -77,6 +77,7 @@ def payload_task(
         containers=tuple(_container(container, definition, task, terms) for container in task.containers),
         elastic_network_interfaces=interfaces,
         volumes=tuple(volumes.payload_volume(volume) for volume in definition.volumes),
+        attachments=() if task.volume is None else (volumes.payload_attachment(task, task.volume),),
         cpu=task.cpu / 1024 if task.cpu else None,
         memory=task.memory or None,
         network_mode=definition.network_mode,
@@ -97,18 +98,13 @@ def payload_task(
 def _interface(task: Task, interface: NetworkInterface, subnet: Subnet) -> PayloadEni:
     attachment = task.attachment
     return PayloadEni(
-        attachment_arn=_attachment_arn(task, interface),
+        attachment_arn=volumes.attachment_arn(task, interface.attachment_id),
         ec2_id=interface.network_interface_id,
         mac_address=interface.mac_address,
         ipv4_addresses=(Ipv4Assignment(primary=True, private_address=interface.private_ip_address),),
         subnet_gateway_ipv4_address=subnet.gateway_cidr,
         private_dns_name=attachment.private_dns_name if attachment else "",
     )
-
-
-def _attachment_arn(task: Task, interface: NetworkInterface) -> str:
-    prefix = task.task_arn.split(":task/", 1)[0]
-    return f"{prefix}:attachment/{interface.attachment_id}"
 
 
 def _container(container: Container, definition: TaskDefinition, task: Task, terms: Terms) -> PayloadContainer:

@@ -36,7 +36,7 @@ _TYPES: Mapping[str, type[Cluster | Service | Task | TaskDefinition | ContainerI
     "task-definition": TaskDefinition,
     "container-instance": ContainerInstance,
 }
-_TASKS = "ecs-tasks.amazonaws.com"
+_TASKS, _ECS = "ecs-tasks.amazonaws.com", "ecs.amazonaws.com"
 
 
 def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
@@ -45,6 +45,8 @@ def demands(tx: Tx, scope: Scope, call: Call) -> Iterator[Demand]:
         yield Demand(action=action_of(call), resource=resource, keys=_keys(tx, scope, call, resource))
     for role in _passed(tx, scope, call):
         yield Demand(action="iam:PassRole", resource=role, keys={"iam:PassedToService": _TASKS})
+    for role in _infrastructure(tx, scope, call):
+        yield Demand(action="iam:PassRole", resource=role, keys={"iam:PassedToService": _ECS})
 
 
 def _resources(tx: Tx, scope: Scope, call: Call) -> list[str]:
@@ -225,6 +227,12 @@ def _passed(tx: Tx, scope: Scope, call: Call) -> list[str]:
     else:
         refs = []
     return [_role(tx, scope, ref) for ref in refs if ref]
+
+
+def _infrastructure(tx: Tx, scope: Scope, call: Call) -> list[str]:
+    """Name the roles by which ECS is to make the volumes of tasks."""
+    volumes = (item.get("managedEBSVolume") or {} for item in call.params.get("volumeConfigurations") or ())
+    return [_role(tx, scope, volume["roleArn"]) for volume in volumes if volume.get("roleArn")]
 
 
 def _role(tx: Tx, scope: Scope, ref: str) -> str:

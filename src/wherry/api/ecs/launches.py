@@ -11,7 +11,17 @@ from typing import Any
 import msgspec
 
 from wherry.api.context import Context
-from wherry.api.ecs import host_use, networking, overrides, roles, strategy, tags, taskdefs, tasks
+from wherry.api.ecs import (
+    host_use,
+    networking,
+    overrides,
+    roles,
+    strategy,
+    tags,
+    taskdefs,
+    tasks,
+    volume_configurations,
+)
 from wherry.api.ecs.clusters import resolve_cluster
 from wherry.api.ecs.roles import Custom, Named
 from wherry.api.ecs.strategy import Capacity
@@ -29,6 +39,7 @@ from wherry.model.placement import NO_INSTANCES, Placed, Unplaced
 from wherry.model.strategy import next_provider
 from wherry.model.task import NetworkConfiguration, Task, TaskOverride
 from wherry.model.taskdef import TaskDefinition
+from wherry.model.volume_configuration import VolumeConfiguration
 from wherry.store import Tx, placing
 
 MOST_TASKS = 10
@@ -37,7 +48,6 @@ MOST_TASKS = 10
 _TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
 _REFUSED = {
-    "volumeConfigurations": "Volumes that are configured at launch are not available yet. Leave them out.",
     "referenceId": "It is for the use of AWS services only. Leave it out.",
 }
 
@@ -54,6 +64,7 @@ class Order(Value, frozen=True):
     platform_version: str | None = None
     network: NetworkConfiguration | None = None
     overrides: TaskOverride = TaskOverride()
+    volumes: tuple[VolumeConfiguration, ...] = ()
     placement: str | None = None
     started_by: str | None = None
     propagate_tags: bool = False
@@ -146,6 +157,7 @@ def _order(params: Mapping[str, Any]) -> Order:
         group=_group(params.get("group")),
         network=networking.read(params.get("networkConfiguration")),
         overrides=overrides.read(params.get("overrides")),
+        volumes=volume_configurations.read_launch(params),
         started_by=started_by or None,
         propagate_tags=propagate == "TASK_DEFINITION",
         managed_tags=bool(params.get("enableECSManagedTags")),
@@ -171,7 +183,7 @@ def _run(tx: Tx, order: Order, moment: Moment) -> Started:
     capacity = strategy.choose(cluster, launch_type=order.launch_type, strategy=order.strategy)
     host_use.check(definition, moment.host_rules)
     platform_version = _check(tx, order, definition, capacity)
-    _see_to_roles(tx, definition, order.overrides, moment)
+    _see_to_roles(tx, definition, order, moment)
     wanted = _new_tasks(order, definition, cluster, capacity, moment, platform_version=platform_version)
     decisions = placing.survey(tx, wanted).decide()
     placed = {d.task_arn: d for d in decisions if isinstance(d, Placed)}
@@ -184,11 +196,14 @@ def _run(tx: Tx, order: Order, moment: Moment) -> Started:
     return [Picture(task=task) for task in born], [d for d in decisions if isinstance(d, Unplaced)]
 
 
-def _see_to_roles(tx: Tx, definition: TaskDefinition, override: TaskOverride, moment: Moment) -> None:
-    """Make what the overrides name and is missing, as registering does, and check that the task can have its roles."""
+def _see_to_roles(tx: Tx, definition: TaskDefinition, order: Order, moment: Moment) -> None:
+    """Make what the request names and is missing, as registering does, and check that the task can have its roles."""
+    override, infrastructure = order.overrides, [volume.role_arn for volume in order.volumes]
     overriding = Named(task=override.task_role_arn, execution=override.execution_role_arn)
     roles.settle(tx, overriding, moment.custom, entropy=moment.entropy, now=moment.now)
+    roles.settle_infrastructure(tx, infrastructure, moment.custom, entropy=moment.entropy, now=moment.now)
     roles.check_assumable(tx, roles.named(definition, override), moment.custom)
+    roles.check_infrastructure(tx, infrastructure, moment.custom)
 
 
 def _start(tx: Tx, order: Order, scope: Scope, refs: Sequence[str]) -> list[str]:
@@ -196,6 +211,7 @@ def _start(tx: Tx, order: Order, scope: Scope, refs: Sequence[str]) -> list[str]
     definition = taskdefs.resolve(tx, scope, order.task_definition)
     networking.check(tx, definition.network_mode, order.network)
     overrides.check(definition, order.overrides)
+    volume_configurations.check(definition, order.volumes)
     return [ref if ref.startswith("arn:") else scope.container_instance(cluster.cluster_name, ref) for ref in refs]
 
 
@@ -213,6 +229,7 @@ def _check(tx: Tx, order: Order, definition: TaskDefinition, capacity: Capacity)
             raise InvalidParameterException("Placement strategies are not supported with FARGATE launch type.")
         case _:
             overrides.check(definition, order.overrides)
+            volume_configurations.check(definition, order.volumes)
             return platform_version
 
 
@@ -248,6 +265,7 @@ def _new_tasks(
                 started_by=order.started_by,
                 capacity_provider_name=provider,
                 enable_execute_command=order.enable_execute_command,
+                volume_configurations=order.volumes,
             )
         )
     return wanted

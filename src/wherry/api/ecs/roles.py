@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
@@ -75,11 +75,25 @@ def settle(tx: Tx, roles: Named, custom: Custom, *, entropy: Entropy, now: float
     for ref, execution in roles:
         if find(tx, ref, custom) is not None:
             continue
-        if not custom.creates or tx.get(Role, arn.last(ref)) is not None:
-            raise ClientException("Role is not valid")
+        _check_creatable(tx, ref, custom)
         role = iam.create_default_role(tx, ref, scope=custom.scope, execution=execution, entropy=entropy, now=now)
         if execution:
             tx.put(structs.replace(role, inline_policies=(*role.inline_policies, _SECRETS)))
+
+
+def settle_infrastructure(tx: Tx, refs: Iterable[str], custom: Custom, *, entropy: Entropy, now: float) -> None:
+    """See that the roles by which ECS makes volumes are there; raises ClientException for one that cannot be."""
+    for ref in refs:
+        if find(tx, ref, custom) is None:
+            _check_creatable(tx, ref, custom)
+            iam.create_default_role(
+                tx, ref, scope=custom.scope, execution=False, entropy=entropy, now=now, service=iam.ECS
+            )
+
+
+def _check_creatable(tx: Tx, ref: str, custom: Custom) -> None:
+    if not custom.creates or tx.get(Role, arn.last(ref)) is not None:
+        raise ClientException("Role is not valid")
 
 
 def check_assumable(tx: Tx, roles: Named, custom: Custom) -> None:
@@ -87,6 +101,14 @@ def check_assumable(tx: Tx, roles: Named, custom: Custom) -> None:
     for ref, _ in roles:
         role = find(tx, ref, custom)
         if role is None or not iam.may_be_assumed_by(role):
+            raise ClientException(not_assumed(ref))
+
+
+def check_infrastructure(tx: Tx, refs: Iterable[str], custom: Custom) -> None:
+    """Raise ClientException for a role that ECS cannot assume to make volumes."""
+    for ref in refs:
+        role = find(tx, ref, custom)
+        if role is None or not iam.may_be_assumed_by(role, iam.ECS):
             raise ClientException(not_assumed(ref))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import structs
 
 from wherry.api.context import Context
-from wherry.api.ecs import clusters, networking, paging, services
+from wherry.api.ecs import clusters, networking, paging, services, volume_configurations
 from wherry.api.ecs.service_views import (
     Counts,
     by_revision,
@@ -265,6 +265,7 @@ def _view_revision(revision: ServiceRevision, definition: TaskDefinition | None)
         "loadBalancers": [],
         "serviceRegistries": [],
         "networkConfiguration": networking.view(revision.network_configuration),
+        "volumeConfigurations": volume_configurations.view(revision.volume_configurations),
         "containerImages": [_view_image(c.name, c.image, revision.container_images.get(c.name)) for c in containers],
         "guardDutyEnabled": False,
         "createdAt": revision.created_at,

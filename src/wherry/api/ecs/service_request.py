@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from wherry.api.ecs import networking
+from wherry.api.ecs import networking, volume_configurations
 from wherry.model.container_rules import one_of
 from wherry.model.errors import ClientException, InvalidParameterException
 from wherry.model.service import CircuitBreaker, DeploymentConfiguration, ThresholdConfiguration
@@ -52,6 +52,8 @@ def changes(params: Mapping[str, Any]) -> dict[str, Any]:
     changed = {field: params[member] for member, field in _PLAIN.items() if params.get(member) is not None}
     if params.get("networkConfiguration") is not None:
         changed["network_configuration"] = networking.read(params["networkConfiguration"])
+    if params.get("volumeConfigurations") is not None:
+        changed["volume_configurations"] = volume_configurations.read(params["volumeConfigurations"])
     return changed
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
-from wherry.api.ecs import networking, strategy, tags
+from wherry.api.ecs import networking, strategy, tags, volume_configurations
 from wherry.model import rollout
 from wherry.model.base import Value
 from wherry.model.service import (
@@ -242,6 +242,7 @@ def _view_deployment(seen: Picture, deployment: Deployment) -> dict[str, Any]:
         "updatedAt": deployment.updated_at,
         **view_capacity(made_from),
         "networkConfiguration": networking.view(made_from.network_configuration),
+        "volumeConfigurations": volume_configurations.view(made_from.volume_configurations),
         "rolloutState": deployment.rollout_state,
         "rolloutStateReason": deployment.rollout_state_reason,
     }

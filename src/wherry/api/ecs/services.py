@@ -9,7 +9,18 @@ import msgspec
 from msgspec import structs
 
 from wherry.api.context import Context
-from wherry.api.ecs import clusters, host_use, networking, paging, roles, service_request, strategy, tags, taskdefs
+from wherry.api.ecs import (
+    clusters,
+    host_use,
+    networking,
+    paging,
+    roles,
+    service_request,
+    strategy,
+    tags,
+    taskdefs,
+    volume_configurations,
+)
 from wherry.api.ecs.roles import Custom
 from wherry.api.ecs.service_views import Picture, picture, view
 from wherry.api.ecs.strategy import Capacity
@@ -39,6 +50,7 @@ from wherry.model.service import (
     ServiceStatus,
 )
 from wherry.model.task import TaskOverride
+from wherry.model.taskdef import TaskDefinition
 from wherry.store import Tx
 
 _COMPARED = (
@@ -49,6 +61,7 @@ _COMPARED = (
     "platform_version",
     "deployment_configuration",
     "network_configuration",
+    "volume_configurations",
     "health_check_grace_period_seconds",
     "enable_ecs_managed_tags",
     "enable_execute_command",
@@ -56,7 +69,7 @@ _COMPARED = (
 )
 """What must agree for a second CreateService to be the same as the first."""
 
-_DEPLOYED = ("task_definition", "platform_version", "network_configuration")
+_DEPLOYED = ("task_definition", "platform_version", "network_configuration", "volume_configurations")
 """What starts a deployment when it changes (ECS API reference, UpdateService)."""
 
 
@@ -285,9 +298,18 @@ def _check_fit(tx: Tx, asked: Asked, service: Service) -> None:
         raise ClientException("TaskDefinition not found.")
     host_use.check(definition, asked.host_rules)
     roles.check_assumable(tx, roles.named(definition, TaskOverride()), asked.custom)
+    _check_volumes(tx, asked, definition, service)
     capacity = Capacity(launch_type=service.launch_type, strategy=service.capacity_provider_strategy)
     strategy.check_compatible(capacity, definition)
     networking.check(tx, definition.network_mode, service.network_configuration)
+
+
+def _check_volumes(tx: Tx, asked: Asked, definition: TaskDefinition, service: Service) -> None:
+    """Check the volumes of the tasks; the role by which they are made is made as the setting says."""
+    volume_configurations.check(definition, service.volume_configurations)
+    refs = [volume.role_arn for volume in service.volume_configurations]
+    roles.settle_infrastructure(tx, refs, asked.custom, entropy=asked.entropy, now=asked.now)
+    roles.check_infrastructure(tx, refs, asked.custom)
 
 
 def _delete(tx: Tx, asked: Asked) -> Picture:

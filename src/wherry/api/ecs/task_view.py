@@ -8,6 +8,7 @@ from wherry.api.ecs import overrides, tags
 from wherry.model.base import Value
 from wherry.model.instance import EXECUTE_COMMAND, ContainerInstance
 from wherry.model.task import Attachment, AttachmentStatus, Container, ContainerStatus, Task
+from wherry.model.volume_configuration import ManagedVolume
 
 
 class Picture(Value, frozen=True):
@@ -36,7 +37,7 @@ def view(picture: Picture, *, include_tags: bool = False) -> dict[str, Any]:
         "cpu": str(task.cpu) if task.cpu else None,
         "memory": str(task.memory) if task.memory else None,
         "containers": [_container(task, container, instance) for container in task.containers],
-        "attachments": [] if task.attachment is None else [_attachment(task.attachment)],
+        "attachments": _attachments(task),
         "overrides": overrides.view(task),
         "inferenceAccelerators": [],
         "ephemeralStorage": overrides.storage_view(task.ephemeral_storage),
@@ -107,6 +108,32 @@ def _interfaces(attachment: Attachment | None) -> list[dict[str, str]]:
     if attachment is None or not attachment.private_ipv4_address:
         return []
     return [{"attachmentId": attachment.id, "privateIpv4Address": attachment.private_ipv4_address}]
+
+
+def _attachments(task: Task) -> list[dict[str, Any]]:
+    shown = [] if task.attachment is None else [_attachment(task.attachment)]
+    return shown if task.volume is None else [*shown, _volume(task.volume, task.attachment)]
+
+
+def _volume(volume: ManagedVolume, interface: Attachment | None) -> dict[str, Any]:
+    """Show a volume: it is made and taken down in the same steps as the network interface."""
+    status = AttachmentStatus.PRECREATED if interface is None else interface.status
+    configuration = volume.configuration
+    details = {
+        "roleArn": configuration.role_arn,
+        "volumeId": None if status is AttachmentStatus.PRECREATED else volume.volume_id,
+        "volumeName": configuration.name,
+        "sizeInGiB": str(configuration.size_in_gib),
+        "volumeType": configuration.volume_type or "gp3",
+        "filesystemType": configuration.file_system,
+        "deleteOnTermination": "true" if configuration.delete_on_termination else "false",
+    }
+    return {
+        "id": volume.attachment_id,
+        "type": "AmazonElasticBlockStorage",
+        "status": status.value,
+        "details": [{"name": name, "value": value} for name, value in details.items() if value],
+    }
 
 
 def _attachment(attachment: Attachment) -> dict[str, Any]:

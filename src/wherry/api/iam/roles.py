@@ -26,10 +26,14 @@ from wherry.store import Tx
 TASKS = "ecs-tasks.amazonaws.com"
 """The service that assumes the roles of tasks."""
 
-_TASK_TRUST = (
+ECS = "ecs.amazonaws.com"
+"""The service that assumes the roles of infrastructure, such as that of volumes."""
+
+_TRUST = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", '
-    f'"Principal": {{"Service": "{TASKS}"}}, "Action": "sts:AssumeRole"}}]}}'
+    '"Principal": {"Service": "%s"}, "Action": "sts:AssumeRole"}]}'
 )
+_NAMED_BY = {TASKS: "task definition", ECS: "volume configuration"}
 
 
 def find_role(tx: Tx, ref: str, scope: Scope) -> Role | None:
@@ -47,8 +51,10 @@ def may_be_assumed_by(role: Role, service: str = TASKS) -> bool:
     return trusts(trust, request, [("Service", service)]) == "yes"
 
 
-def create_default_role(tx: Tx, ref: str, *, scope: Scope, execution: bool, entropy: Entropy, now: float) -> Role:
-    """Make the role that a task definition names and nobody has made: tasks may assume it.
+def create_default_role(
+    tx: Tx, ref: str, *, scope: Scope, execution: bool, entropy: Entropy, now: float, service: str = TASKS
+) -> Role:
+    """Make the role that a task definition or a launch names and nobody has made: `service` may assume it.
 
     An `execution` role may write logs and pull images; a task role may do nothing until it is given a policy.
     """
@@ -60,8 +66,8 @@ def create_default_role(tx: Tx, ref: str, *, scope: Scope, execution: bool, entr
             path=f"{path}/",
             role_name=name,
             role_id=unique_id("AROA", entropy),
-            assume_role_policy_document=_TASK_TRUST,
-            description="Made by Wherry for a task definition that names it.",
+            assume_role_policy_document=_TRUST % service,
+            description=f"Made by Wherry for a {_NAMED_BY[service]} that names it.",
             created_at=now,
         )
     )

@@ -22,6 +22,22 @@ def _allow(*actions: str, **more: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": list(actions), "Resource": "*"} | more
 
 
+_VOLUMES = "arn:aws:ec2:*:*:volume/*"
+
+
+def _managed_by_ecs(side: str) -> dict[str, Any]:
+    """Write the condition on the tags of a volume: of the `side` Request or Resource."""
+    return {
+        "ArnLike": {f"aws:{side}Tag/AmazonECSCreated": "arn:aws:ecs:*:*:task/*"},
+        "StringEquals": {f"aws:{side}Tag/AmazonECSManaged": "true"},
+    }
+
+
+def _tagging_volumes() -> dict[str, Any]:
+    condition = _managed_by_ecs("Request")
+    return condition | {"StringEquals": {"ec2:CreateAction": "CreateVolume"} | condition["StringEquals"]}
+
+
 _STATEMENTS: Mapping[str, list[dict[str, Any]]] = {
     "AdministratorAccess": [_allow("*")],
     "PowerUserAccess": [
@@ -178,6 +194,41 @@ _STATEMENTS: Mapping[str, list[dict[str, Any]]] = {
             "ecr:BatchGetImage",
             *_LOGS,
         )
+    ],
+    "service-role/AmazonECSInfrastructureRolePolicyForVolumes": [
+        _allow(
+            "ec2:CreateVolume",
+            Sid="CreateEBSManagedVolume",
+            Resource=_VOLUMES,
+            Condition=_managed_by_ecs("Request"),
+        ),
+        _allow(
+            "ec2:CreateVolume",
+            Sid="CreateEBSManagedVolumeFromSnapshot",
+            Resource="arn:aws:ec2:*:*:snapshot/*",
+        ),
+        _allow("ec2:CreateTags", Sid="TagOnCreateVolume", Resource=_VOLUMES, Condition=_tagging_volumes()),
+        _allow("ec2:DescribeVolumes", "ec2:DescribeAvailabilityZones", Sid="DescribeVolumesForLifecycle"),
+        _allow("ec2:DescribeInstances", Sid="DescribeInstancesForAttachingVolume"),
+        _allow(
+            "ec2:AttachVolume",
+            "ec2:DetachVolume",
+            Sid="ManageEBSVolumeLifecycle",
+            Resource=_VOLUMES,
+            Condition={"StringEquals": {"aws:ResourceTag/AmazonECSManaged": "true"}},
+        ),
+        _allow(
+            "ec2:AttachVolume",
+            "ec2:DetachVolume",
+            Sid="ManageVolumeAttachmentsForEC2",
+            Resource="arn:aws:ec2:*:*:instance/*",
+        ),
+        _allow(
+            "ec2:DeleteVolume",
+            Sid="DeleteEBSManagedVolume",
+            Resource=_VOLUMES,
+            Condition=_managed_by_ecs("Resource"),
+        ),
     ],
     "service-role/AmazonEC2ContainerServiceforEC2Role": [
         _allow(
