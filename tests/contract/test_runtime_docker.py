@@ -14,6 +14,7 @@ import anyio
 import httpx
 import pytest
 from tests.contract.runtime_lab import docker_container, docker_lab, task
+from tests.hierarchies import cgroups
 from tests.images import TEST_IMAGE
 
 from wherry.agent.runtime.base import ContainerState, RuntimeFault, RuntimeUnavailableError
@@ -311,14 +312,14 @@ async def engine_over_tcp():
 async def test_a_process_that_the_engine_lost_track_of_does_not_keep_the_cgroup(lab):
     wanted = task(docker_container())
     await lab.runtime.ensure_sandbox(wanted)
-    groups = [path async for path in anyio.Path("/sys/fs/cgroup").glob(f"**/{wanted.task_id}")]
+    groups = cgroups(wanted.task_id)
     assert groups
     async with await anyio.open_process(["sleep", "3600"]) as orphan:
         for group in groups:
-            await (group / "cgroup.procs").write_text(str(orphan.pid))
+            (group / "cgroup.procs").write_text(str(orphan.pid))
         await lab.runtime.remove_sandbox(wanted.arn, wanted.eni)
         assert await orphan.wait() == -signal.SIGKILL
-    assert not [group for group in groups if await group.exists()]
+    assert not [group for group in groups if group.exists()]
 
 
 async def test_an_engine_behind_tcp_is_honoured_and_its_going_away_is_noticed(tmp_path):

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 from botocore.config import Config
+from tests.hierarchies import cgroups
 
 from wherry.agent.sandbox import ranges
 
@@ -204,7 +205,7 @@ class Wherry:
             ).stdout.split(),
             "namespaces": [path.name for path in Path("/run/netns").glob(f"wherry-{own}-*")],
             "interfaces": [str(path) for path in Path("/sys/class/net").glob("whr*") if own in _alias(path)],
-            "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/wherry/{own}")],
+            "cgroups": [str(path) for path in cgroups(f"wherry/{own}")],
             "log routers": [str(path) for path in Path("/run/wherry/firelens", own).glob("*")],
             "links": [str(path) for path in links.glob("*") if own in str(path.readlink())] if links.exists() else [],
             "task files": [str(path) for path in (self.data / "agent" / "tasks").glob("*")],
