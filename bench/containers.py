@@ -16,6 +16,8 @@ from bench.table import Row
 
 SINGLES = 5
 """How often one container is started in a round: that is quick, and one look is soon a chance."""
+UNTOLD = 0.006
+"""Seconds within which no agent has said that a container has started: a look would only take their time."""
 SETTLING = 0.5
 """Seconds for the engine to finish with what was there before."""
 FORTY = 40
@@ -51,9 +53,10 @@ class _Wherry:
         self.definition = cluster.register("bench", pictures.web())
 
     def run_one(self, started: Callable[[], object]) -> None:
-        """Run a task. Nobody asks for it before its container has `started`: that would take time of the start."""
+        """Run a task. Nobody asks for it before its container has `started`, and its agent can have said so."""
         arn = self.cluster.run(self.definition)
         started()
+        time.sleep(UNTOLD)
         until("RUNNING", lambda: self.cluster.task(arn)["lastStatus"] == "RUNNING", pause=0.002)
         self._one = arn
 

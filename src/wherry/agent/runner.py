@@ -97,6 +97,7 @@ class Runner:
         self._woken = anyio.Event()
         self._doing: dict[str, _Doing] = {}
         self._backoffs: dict[str, Backoff] = {}
+        self._held = False
         self._sandboxed = False
         self._supplies = Supplies()
         self._supplied = not supplies.needed(assignment.spec)
@@ -137,6 +138,9 @@ class Runner:
         """Observe, remember what that tells, and plan."""
         around = self._around
         busy = frozenset(self._doing)
+        if not self._held:
+            await around.runtime.hold_limits(self.assignment.spec)
+            self._held = True
         observed = await around.runtime.containers_of(self.assignment.spec)
         # What was done meanwhile may not show in the observation: it counts as in progress until the next one.
         busy |= frozenset(self._doing)

@@ -215,6 +215,10 @@ class Runtime(Protocol):
         """
         ...
 
+    async def hold_limits(self, task: TaskSpec) -> None:
+        """Have the limits of a task in force that is there already, whatever a killed agent left of them."""
+        ...
+
     async def creates_ahead(self, task: TaskSpec) -> bool:
         """Say whether this task's containers can be created, not started, before its sandbox is there."""
         ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
@@ -25,12 +27,24 @@ _UNANSWERED_STARTS, _UNANSWERED_PAUSE = 20, 0.5
 class Containers:
     """The containers of the agent called `instance`."""
 
-    def __init__(self, engine: Engine, images: Images, *, instance: str, starts: anyio.CapacityLimiter) -> None:
-        """Use `engine`, which is asked to create and start no more at once than `starts` lets."""
+    def __init__(
+        self,
+        engine: Engine,
+        images: Images,
+        *,
+        instance: str,
+        starts: anyio.CapacityLimiter,
+        unhurried: Callable[[str], AbstractAsyncContextManager[None]],
+    ) -> None:
+        """Use `engine`, which is asked to create and start no more at once than `starts` lets.
+
+        `unhurried` is entered with the task's id while one of its containers is started.
+        """
         self._engine = engine
         self._images = images
         self._instance = instance
         self._starts = starts
+        self._unhurried = unhurried
         self._reads = anyio.CapacityLimiter(16)
         self._digests: dict[tuple[str, str], str | None] = {}
 
@@ -60,11 +74,12 @@ class Containers:
             return
         if state["Error"] and not unanswered(state["Error"]):
             raise RuntimeFault("CannotStartContainerError", f"Error response from daemon: {state['Error']}")
+        task_id = _task_id(inspected)
         if inspected["HostConfig"]["Runtime"] == RUNTIME:
-            namespace = names.namespace(self._instance, _task_id(inspected))
-            admit(runtime_id, namespaces.DIRECTORY / namespace)
+            admit(runtime_id, namespaces.DIRECTORY / names.namespace(self._instance, task_id))
         try:
-            await self._run(runtime_id)
+            async with self._unhurried(task_id):
+                await self._run(runtime_id)
         except EngineError as error:
             if error.status in {404, 409} and GONE.search(error.message):
                 raise ContainerGoneError(runtime_id) from error

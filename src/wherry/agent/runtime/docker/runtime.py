@@ -83,7 +83,6 @@ class DockerRuntime:
         starts = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
         self._engine = Engine(self._url)
         self._images = Images(self._engine, self._state_dir / "pulled-images.json")
-        self._containers = Containers(self._engine, self._images, instance=self.instance, starts=starts)
         self._sandboxes = Sandboxes(
             self._engine,
             instance=self.instance,
@@ -91,6 +90,13 @@ class DockerRuntime:
             choice=self._choice,
             ports_for_tasks=self._ports_for_tasks,
             starts=starts,
+        )
+        self._containers = Containers(
+            self._engine,
+            self._images,
+            instance=self.instance,
+            starts=starts,
+            unhurried=self._sandboxes.unhurried,
         )
         self._samples = Samples(self._engine, instance=self.instance)
         self._copies = Copies(self._engine, instance=self.instance)
@@ -123,6 +129,10 @@ class DockerRuntime:
         """Make the task's cgroup, network namespace, ENI and disks, whatever of it is missing."""
         await self._sandboxes.ensure(task)
         await self._disks.ensure(task)
+
+    async def hold_limits(self, task: TaskSpec) -> None:
+        """Have the limits of a task in force that is there already, whatever a killed agent left of them."""
+        await self._sandboxes.hold(task)
 
     async def creates_ahead(self, task: TaskSpec) -> bool:
         """Say whether the agent owns the namespace: a pause container must be there to be joined."""

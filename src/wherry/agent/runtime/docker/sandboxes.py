@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from wherry.agent.runtime.docker import translate
 from wherry.agent.runtime.docker.engine import Engine, is_local
 from wherry.agent.runtime.docker.owners import NamespaceSandbox, PauseSandbox, Sandbox
 from wherry.agent.runtime.docker.registration import RUNTIME
-from wherry.agent.sandbox import cgroups, eni, firewall, link_local, names, namespaces
+from wherry.agent.sandbox import cgroups, eni, firewall, link_local, names, namespaces, quota
 from wherry.agent.spec import ContainerSpec, TaskSpec
 
 SandboxChoice = Literal["auto", "namespace", "pause"]
@@ -132,6 +133,18 @@ class Sandboxes:
     def distrust(self) -> None:
         """Make sure of the firewall's rules anew before the next sandbox: an engine that restarts writes its own."""
         self._forwarding = False
+
+    @asynccontextmanager
+    async def unhurried(self, task_id: str) -> AsyncIterator[None]:
+        """Lift the task's CPU quota while its first container is set up."""
+        host = await self._known()
+        with quota.lifted(host.hierarchy, self._instance, task_id):
+            yield
+
+    async def hold(self, task: TaskSpec) -> None:
+        """Have the quota in force that an agent lifted and was killed."""
+        host = await self._known()
+        quota.hold(host.hierarchy, self._instance, task)
 
     async def root(self) -> Path:
         """Tell which directory of the host is the engine's."""

@@ -76,6 +76,10 @@ class FakeRuntime:
                 raise RuntimeFault("ResourceInitializationError", message)
             engine.disks[key] = (*engine.disks.get(key, ()), volume)
 
+    async def hold_limits(self, task: TaskSpec) -> None:  # noqa: ARG002  there are none
+        """Reach the engine, as every call must."""
+        await self._reach()
+
     async def creates_ahead(self, task: TaskSpec) -> bool:  # noqa: ARG002  all tasks are alike here
         """Say that containers are created whenever it is convenient."""
         return True
