@@ -148,7 +148,14 @@ async def test_a_range_of_ports_is_reached_at_the_tasks_own_address(bench):
 
     async def page(port: int) -> bytes:
         with anyio.fail_after(5):
-            async with await anyio.connect_tcp(address, port) as stream:
+            while True:
+                try:
+                    stream = await anyio.connect_tcp(address, port)
+                except OSError:  # The container runs; its servers may not listen yet.
+                    await anyio.sleep(0.05)
+                else:
+                    break
+            async with stream:
                 await stream.send(b"GET / HTTP/1.0\r\n\r\n")
                 said = b""
                 async for chunk in stream:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.e2e.lab import REGION, Cluster, Wherry, eventually
+from tests.e2e.lab import PATIENCE, REGION, Cluster, Wherry, eventually
 from tests.e2e.pictures import script
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]
@@ -60,16 +61,19 @@ class Logs:
             more = {"nextToken": page["nextForwardToken"]}
 
     def settled(self, group: str, task_arn: str, complete: Callable[[list[str]], bool]) -> list[str]:
-        """Read the stream once it has what it is to have."""
+        """Read the stream once it has what it is to have; what it has in vain is for whoever called to judge."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            lines = self._lines_so_far(group, task_arn)
+            if complete(lines) or time.monotonic() > deadline:
+                return lines
+            time.sleep(0.1)
 
-        def look() -> list[str] | None:
-            try:
-                lines = self.lines(group, task_arn)
-            except self.client.exceptions.ResourceNotFoundException:
-                return None
-            return lines if complete(lines) else None
-
-        return eventually(f"the lines of {task_arn}", look) or []
+    def _lines_so_far(self, group: str, task_arn: str) -> list[str]:
+        try:
+            return self.lines(group, task_arn)
+        except self.client.exceptions.ResourceNotFoundException:
+            return []
 
 
 def counting(last: int, *, every: float = 0.01) -> dict[str, Any]:
@@ -84,6 +88,9 @@ def counted(last: int) -> list[str]:
 
 def check_counted(lines: list[str], last: int) -> None:
     """Every line once, and those of each output in their order."""
+    missing = {f"{word} {n}" for word in ("line", "also") for n in range(1, last + 1)} - set(lines)
+    doubled = [line for line, times in Counter(lines).items() if times > 1]
+    assert (sorted(missing), doubled) == ([], [])
     assert [line for line in lines if line.startswith("line")] == counted(last)
     assert [line for line in lines if line.startswith("also")] == [f"also {n}" for n in range(1, last + 1)]
 

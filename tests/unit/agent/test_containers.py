@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import anyio
 import pytest
 
 from wherry.agent.runtime.base import RuntimeFault
-from wherry.agent.runtime.docker import containers
+from wherry.agent.runtime.docker import containers, translate
 from wherry.agent.runtime.docker.containers import Containers
 from wherry.agent.runtime.docker.engine import EngineError
 
@@ -19,7 +20,7 @@ UNANSWERED = (
 CREATED = {
     "State": {"Status": "created", "Error": ""},
     "HostConfig": {"Runtime": "runc"},
-    "Config": {"Labels": {}},
+    "Config": {"Labels": {translate.LABEL_TASK: "arn:aws:ecs:us-east-1:000000000000:task/default/" + "0" * 32}},
 }
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +48,9 @@ class Engine:
 
 
 def containers_of(engine: Engine) -> Containers:
-    return Containers(engine, None, instance="one", starts=anyio.CapacityLimiter(1))
+    return Containers(
+        engine, None, instance="one", starts=anyio.CapacityLimiter(1), unhurried=lambda _: contextlib.nullcontext()
+    )
 
 
 @pytest.mark.parametrize("way", ["start", "restart"])
