@@ -191,6 +191,34 @@ async def test_the_tasks_limits_hold_all_its_containers(lab):
     assert len([child for child in group.iterdir() if child.is_dir()]) >= 2
 
 
+async def test_the_quota_holds_after_containers_have_started_together(lab):
+    spec = task(docker_container(), docker_container(name="side"), cpu=0.25)
+    await lab.runtime.ensure_sandbox(spec)
+    made = [await lab.runtime.create(spec, container) for container in spec.containers]
+    async with anyio.create_task_group() as group:
+        for runtime_id in made:
+            group.start_soon(lab.runtime.start, runtime_id)
+    assert cgroup_limits(spec.task_id)[1] == "25000"
+
+
+async def test_a_quota_that_a_killed_agent_had_lifted_is_in_force_again(lab):
+    spec = task(docker_container(), cpu=0.25)
+    await lab.runtime.ensure_sandbox(spec)
+    await lab.runtime.start(await lab.runtime.create(spec, spec.containers[0]))
+    lift_quota(spec.task_id)
+    await lab.runtime.hold_limits(spec)
+    assert cgroup_limits(spec.task_id)[1] == "25000"
+
+
+def lift_quota(task_id: str) -> None:
+    """Leave a task's quota as an agent does that is killed while the first container starts; v1 and v2."""
+    for group in cgroups(task_id):
+        for name, none in (("cpu.cfs_quota_us", "-1"), ("cpu.max", "max")):
+            if (group / name).exists():
+                (group / name).write_text(none)
+    assert cgroup_limits(task_id)[1] in ("-1", "max")
+
+
 def cgroup_limits(task_id: str) -> tuple[str, str, Path]:
     """Read a task's memory limit in bytes and its CPU quota in microseconds, and find its memory cgroup; v1 and v2."""
     root = Path("/sys/fs/cgroup")

@@ -47,6 +47,16 @@ def test_it_is_lifted_while_the_first_container_is_set_up_however_that_ends(
     assert file.read_text() == FORCE[version]
 
 
+def test_containers_that_start_together_leave_it_in_force(hierarchy: Hierarchy, version: int, file: Path) -> None:
+    first, second = (quota.lifted(hierarchy, INSTANCE, TASK.task_id) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    assert file.read_text() == LIFTED[version]
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert file.read_text() == FORCE[version]
+
+
 def test_it_stays_in_force_where_something_runs_already(hierarchy: Hierarchy, version: int, file: Path) -> None:
     (file.parent / "container").mkdir()
     with quota.lifted(hierarchy, INSTANCE, TASK.task_id):
@@ -65,6 +75,11 @@ def test_nothing_is_made_for_a_task_that_is_gone(hierarchy: Hierarchy, tmp_path:
         file.parent.rmdir()
     quota.hold(hierarchy, INSTANCE, TASK)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_limits_that_make_no_sense_are_for_the_making_of_the_cgroup_to_refuse(tmp_path: Path) -> None:
+    greedy = a_task(a_container("app", memory=2**40), memory_mib=64)
+    quota.hold(Hierarchy(version=2, driver="cgroupfs", root=tmp_path), INSTANCE, greedy)
 
 
 def test_systemd_has_it_to_itself(tmp_path: Path) -> None:

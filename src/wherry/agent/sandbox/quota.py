@@ -30,6 +30,10 @@ def lifted(hierarchy: Hierarchy, instance: str, task_id: str) -> Iterator[None]:
         yield
         return
     former = file.read_text().strip()
+    if former.startswith(_NONE[hierarchy.version]):
+        # There is none, or another container that starts at the same time has it lifted, and puts it back.
+        yield
+        return
     file.write_text(_NONE[hierarchy.version])
     try:
         yield
@@ -39,8 +43,12 @@ def lifted(hierarchy: Hierarchy, instance: str, task_id: str) -> Iterator[None]:
 
 def hold(hierarchy: Hierarchy, instance: str, task: TaskSpec) -> None:
     """Have the quota of a task in force again, if the task is there; raises `RuntimeFault`."""
-    file, wanted = _file(hierarchy, instance, task.task_id), cgroups.limits(task).quota_us
-    if file is not None and wanted is not None:
+    file = _file(hierarchy, instance, task.task_id)
+    # A task whose limits make no sense has no cgroup: it is for the making of that to say so.
+    if file is None or not file.exists():
+        return
+    wanted = cgroups.limits(task).quota_us
+    if wanted is not None:
         _write(file, str(wanted) if hierarchy.version == 1 else f"{wanted} {cgroups.PERIOD_US}")
 
 
