@@ -9,7 +9,7 @@ from wherry.keyring import Keyring
 from wherry.model.arn import FARGATE_POOL, Scope
 from wherry.model.cluster import Cluster
 from wherry.model.instance import ContainerInstance
-from wherry.model.network import SecurityGroup, Subnet, Vpc
+from wherry.model.network import NetworkInterface, SecurityGroup, Subnet, Vpc
 from wherry.model.service import Deployment, Service
 from wherry.model.task import (
     Attachment,
@@ -91,6 +91,23 @@ def a_task(*, number: int = 1, cluster: str = "default", **changes: Any) -> Task
             "attachment": Attachment(id=f"00000000-0000-4000-9000-{number:012x}"),
             "network_configuration": a_network_configuration(),
             "created_at": NOW,
+        }
+        | changes
+    )
+
+
+def an_interface(task: Task, *, number: int = 1, **changes: Any) -> NetworkInterface:
+    return NetworkInterface(
+        **{
+            "network_interface_id": f"eni-{number}",
+            "subnet_id": "subnet-a",
+            "vpc_id": "vpc-1",
+            "availability_zone": "us-east-1a",
+            "private_ip_address": f"172.31.0.{number}",
+            "mac_address": "02:00:00:00:00:01",
+            "security_group_ids": (),
+            "task_arn": task.task_arn,
+            "attachment_id": "" if task.attachment is None else task.attachment.id,
         }
         | changes
     )

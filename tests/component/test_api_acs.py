@@ -10,7 +10,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 from tests.aws import Aws
-from tests.builders import NOW, a_subnet, a_task, a_task_definition, an_instance
+from tests.builders import NOW, a_subnet, a_task, a_task_definition, an_instance, an_interface
 from trio.testing import MockClock
 
 from wherry.agent.link.pair import MemoryChannel, memory_pair
@@ -100,17 +100,7 @@ def on_it(number: int = 1, **changes: Any) -> tuple[Task, NetworkInterface]:
         number=number,
         **{"container_instance_arn": INSTANCE, "last_status": TaskStatus.PENDING, "attachment": attachment} | changes,
     )
-    interface = NetworkInterface(
-        network_interface_id=f"eni-{number}",
-        subnet_id="subnet-a",
-        vpc_id="vpc-1",
-        availability_zone="us-east-1a",
-        private_ip_address=f"172.31.0.{number}",
-        mac_address="02:00:00:00:00:01",
-        security_group_ids=(),
-        task_arn=task.task_arn,
-        attachment_id=attachment.id,
-    )
+    interface = an_interface(task, number=number)
     return task, interface
 
 

@@ -17,6 +17,7 @@ from tests.builders import (
     a_task,
     a_task_definition,
     an_instance,
+    an_interface,
 )
 
 from wherry.model.arn import FARGATE_POOL
@@ -135,17 +136,7 @@ def placed(number: int = 1, **changes: Any) -> tuple[Task, NetworkInterface]:
         attachment=attachment,
         **changes,
     )
-    interface = NetworkInterface(
-        network_interface_id=f"eni-{number}",
-        subnet_id="subnet-a",
-        vpc_id="vpc-1",
-        availability_zone="us-east-1a",
-        private_ip_address=f"172.31.0.{number}",
-        mac_address="02:00:00:00:00:01",
-        security_group_ids=(),
-        task_arn=task.task_arn,
-        attachment_id=attachment.id,
-    )
+    interface = an_interface(task, number=number)
     return task, interface
 
 

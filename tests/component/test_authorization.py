@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 from tests.aws import Aws
-from tests.builders import NOW, SCOPE, a_service, a_task, a_task_definition
+from tests.builders import NOW, SCOPE, a_service, a_task, a_task_definition, an_interface
 
 from wherry.api.authorization import decide
 from wherry.api.iam.roles import create_default_role
@@ -15,7 +15,6 @@ from wherry.api.table import TABLES
 from wherry.model.base import Tag
 from wherry.model.call import Call, Principal
 from wherry.model.errors import ApiError
-from wherry.model.network import NetworkInterface
 from wherry.store import Store
 from wherry.wire.models import load
 
@@ -193,17 +192,7 @@ async def test_all_that_a_call_names_must_be_allowed(aws):
 async def test_a_report_is_about_the_clusters_that_it_changes_whatever_it_names(aws):
     for number, cluster in enumerate(("prod", "test"), 1):
         task = a_task(number=number, cluster=cluster)
-        interface = NetworkInterface(
-            network_interface_id=f"eni-{number}",
-            subnet_id="subnet-a",
-            vpc_id="vpc-1",
-            availability_zone="us-east-1a",
-            private_ip_address=f"172.31.0.{number}",
-            mac_address="02:00:00:00:00:01",
-            security_group_ids=(),
-            task_arn=task.task_arn,
-            attachment_id=task.attachment.id,
-        )
+        interface = an_interface(task, number=number)
         await put(aws, task, interface)
     prod, test = (
         {"attachmentArn": SCOPE.attachment(a_task(number=number).attachment.id), "status": "DETACHED"}

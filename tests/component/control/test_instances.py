@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from msgspec.structs import replace
-from tests.builders import NOW, SCOPE, Counter, a_task, an_instance
+from tests.builders import NOW, SCOPE, Counter, a_task, an_instance, an_interface
 from trio.testing import MockClock
 
 from wherry.api.acs import assignments
@@ -61,17 +61,7 @@ def on_it(number: int = 1, **changes: Any) -> tuple[Task, NetworkInterface]:
         container_instance_arn=INSTANCE,
         **{"last_status": TaskStatus.RUNNING, "started_at": NOW} | changes,
     )
-    interface = NetworkInterface(
-        network_interface_id=f"eni-{number}",
-        subnet_id="subnet-a",
-        vpc_id="vpc-1",
-        availability_zone="us-east-1a",
-        private_ip_address=f"172.31.0.{number}",
-        mac_address="02:00:00:00:00:01",
-        security_group_ids=(),
-        task_arn=task.task_arn,
-        attachment_id="a",
-    )
+    interface = an_interface(task, number=number, attachment_id="a")
     return task, interface
 
 

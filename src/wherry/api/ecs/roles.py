@@ -98,17 +98,18 @@ def _check_creatable(tx: Tx, ref: str, custom: Custom) -> None:
 
 def check_assumable(tx: Tx, roles: Named, custom: Custom) -> None:
     """Raise ClientException for a role that tasks cannot have."""
-    for ref, _ in roles:
-        role = find(tx, ref, custom)
-        if role is None or not iam.may_be_assumed_by(role):
-            raise ClientException(not_assumed(ref))
+    _check_assumable_by(iam.TASKS, tx, (ref for ref, _ in roles), custom)
 
 
 def check_infrastructure(tx: Tx, refs: Iterable[str], custom: Custom) -> None:
     """Raise ClientException for a role that ECS cannot assume to make volumes."""
+    _check_assumable_by(iam.ECS, tx, refs, custom)
+
+
+def _check_assumable_by(service: str, tx: Tx, refs: Iterable[str], custom: Custom) -> None:
     for ref in refs:
         role = find(tx, ref, custom)
-        if role is None or not iam.may_be_assumed_by(role, iam.ECS):
+        if role is None or not iam.may_be_assumed_by(role, service):
             raise ClientException(not_assumed(ref))
 
 
