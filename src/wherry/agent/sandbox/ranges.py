@@ -31,7 +31,7 @@ def free_range(owner: Path, *, notes: Path = NOTES) -> str:
             continue
         if note(str(candidate), owner, notes=notes):
             return str(candidate)
-    raise NoFreeRangeError("Every private range is in use on this host: choose one for the VPC with --vpc-cidr.")
+    raise NoFreeRangeError("Every range that a VPC could have is in use on this host.")
 
 
 def note(cidr: str, owner: Path, *, notes: Path = NOTES) -> bool:
