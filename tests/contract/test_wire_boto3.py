@@ -14,7 +14,6 @@ import pytest
 import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from starlette.applications import Starlette
 
 from wherry.model.call import Principal
 from wherry.model.errors import ConflictException
@@ -88,7 +87,7 @@ def serve(trust):
         max_body=MAX_BODY,
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Started(uvicorn.Config(Starlette(routes=gateway.routes()), log_level="warning", lifespan="off"))
+    server = Started(uvicorn.Config(gateway, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     thread.start()
     assert server.listening.wait(30)

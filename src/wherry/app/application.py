@@ -8,6 +8,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, Router, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as ASGIScope
 from starlette.websockets import WebSocket
 
@@ -34,10 +35,10 @@ from wherry.wire.websocket import WebSocketChannel, WebSocketStream, admit, refu
 log = structlog.get_logger()
 
 
-def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
+def application(ctx: Context, gateway: Gateway, trust: Trust) -> ASGIApp:
     """Put the AWS endpoint, the agents' two channels and the health check under one roof.
 
-    A router alone: the middlewares of an application would cost every call, and the gateway answers all errors itself.
+    No application of the framework: its middlewares would cost every call, and the gateway answers all errors itself.
     """
 
     async def health(request: Request) -> JSONResponse:
@@ -57,9 +58,8 @@ def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
     async def telemetry(channel: Channel, instance_arn: str) -> None:
         await tcs.serve(ctx, channel, instance_arn)
 
-    return Router(
+    others = Router(
         routes=[
-            *gateway.routes(),
             Route("/health", health),
             Route("/v2/{rest:path}", Front(ctx, admit=admit_registry)),
             WebSocketRoute("/acs/ws", _agent_channel(ctx, trust, "Poll", "containerInstanceArn", acs)),
@@ -69,6 +69,15 @@ def application(ctx: Context, gateway: Gateway, trust: Trust) -> Router:
             WebSocketRoute(f"{datachannel.PATH}{{session_id}}", _data_channel(ctx, trust)),
         ]
     )
+
+    async def route(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Let the calls of AWS, which all have one path, in without asking each other route first."""
+        if scope["type"] == "http" and scope["path"] == "/":
+            await gateway(scope, receive, send)
+        else:
+            await others(scope, receive, send)
+
+    return route
 
 
 def _agent_channel(

@@ -107,7 +107,9 @@ def _compatibilities(params: Member) -> Iterator[str]:
     if not awsvpc:
         yield "EXTERNAL"
     yield "EC2"
-    if awsvpc and next(fargate_rules.problems(params), None) is None:
+    # What requires Fargate has been checked for it.
+    required = "FARGATE" in (params.get("requiresCompatibilities") or ())
+    if required or (awsvpc and next(fargate_rules.problems(params), None) is None):
         yield "FARGATE"
 
 

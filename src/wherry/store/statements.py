@@ -111,13 +111,13 @@ class TableStatements(Generic[E]):
                 raise TypeError(f"{self.table.name} cannot be found by {name!r}, only by {sorted(self._columns)}.")
             _, plain = self._columns[name]
             match wanted:
+                case str() | int() | float():
+                    kind, values[name] = "is", plain(wanted)
                 case None:
                     kind = "null"
                 case Range(start, end):
                     kind = ("from" if start is not None else "") + ("until" if end is not None else "")
                     values |= {f"{name}_from": plain(start), f"{name}_until": plain(end)}
-                case str() | int() | float():
-                    kind, values[name] = "is", plain(wanted)
                 case _:
                     kind, values[name] = "in", self._pack([plain(value) for value in wanted])
             shape.append((name, kind))

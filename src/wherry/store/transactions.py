@@ -68,11 +68,9 @@ class Transactions(Generic[T]):
         It runs on the event loop where the database says so: keep it to the rows that are needed.
         """
         self._check_open()
-        reading = partial(self._read, lambda tx: fn(tx, *args, **kwargs))
         if self._readers is None:
-            await checkpoint()
-            return reading()
-        return await to_thread.run_sync(reading, limiter=self._readers)
+            return self._read(fn, *args, **kwargs)
+        return await to_thread.run_sync(partial(self._read, fn, *args, **kwargs), limiter=self._readers)
 
     def close(self) -> None:
         """Do what is queued and close the database; blocks until it is."""
@@ -81,13 +79,13 @@ class Transactions(Generic[T]):
             self._writer.close()
         self._database.close()
 
-    def _read(self, fn: Callable[[T], R]) -> R:
+    def _read(self, fn: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             with self._database.reader() as connection:
                 tx = self._transaction(connection, writable=False)
                 connection.begin_snapshot()
                 try:
-                    return fn(tx)
+                    return fn(tx, *args, **kwargs)
                 finally:
                     tx.end()
                     connection.rollback()

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from wherry.wire.message import Request, Response
 
+_UTF8 = ("utf-8", "surrogateescape")
 _DRAINED = 4
 """How many times the limit of a body is read and dropped, so that the client can finish and read the refusal."""
 
@@ -57,15 +58,11 @@ def read_head(scope: Scope) -> Request:
     """The request line and headers; the upgrade to a websocket is a GET."""
     return Request(
         method=scope.get("method", "GET"),
-        path=_text(scope.get("raw_path") or scope["path"].encode()),
-        query=_text(scope["query_string"]),
-        headers=tuple((_text(name), _text(value)) for name, value in scope["headers"]),
+        path=(scope.get("raw_path") or scope["path"].encode()).decode(*_UTF8),
+        query=scope["query_string"].decode(*_UTF8),
+        headers=tuple([(name.decode(*_UTF8), value.decode(*_UTF8)) for name, value in scope["headers"]]),
         client=(scope.get("client") or ("",))[0],
     )
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="surrogateescape")
 
 
 async def send_response(send: Send, response: Response, *, head_only: bool) -> None:

@@ -34,7 +34,7 @@ def parse(operation: Operation, request: Request) -> dict[str, Any]:
     try:
         params = to_params(msgspec.json.decode(body, type=operation.input_type))
         _refuse_ambiguous(body)
-        if (operation.service.id, operation.name) not in _TAKES_ANY_TEXT and _NUL.search(body):
+        if rb"\u0000" in body and (operation.service.id, operation.name) not in _TAKES_ANY_TEXT and _NUL.search(body):
             raise SerializationException("A text has a NUL character in it, which no field takes. Remove it.")
     except msgspec.ValidationError as error:
         raise SerializationException(type_sentence(error)) from error
@@ -81,11 +81,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     return members
 
 
-_pedant = json.JSONDecoder(object_pairs_hook=_unique)
+_pedant = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
 
 
 def _refuse_ambiguous(body: bytes) -> None:
     """Refuse what msgspec lets through: two members of one name, of which it takes the last, and deep nesting."""
-    value = _pedant.decode(body.decode())
+    value, _ = _pedant(body.decode().lstrip())
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         refuse_deep(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,9 +10,9 @@ import anyio
 import msgspec
 import structlog
 from anyio import to_thread
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from wherry.model import ids
 from wherry.model.call import Call, Handler, Principal
 from wherry.model.errors import ApiError, NotImplementedException, RequestEntityTooLargeException, ServerException
 from wherry.wire.asgi import BodyTooLargeError, ClientGoneError, read_request, send_response, send_stream
@@ -74,10 +73,6 @@ class Gateway:
         self._forwarder = forwarder
         self._max_body = max_body
         self._streams: set[anyio.CancelScope] = set()
-
-    def routes(self) -> list[Route]:
-        """The routes for a starlette application."""
-        return [Route("/", self, name="aws")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -143,7 +138,7 @@ class Gateway:
             return fail(service, protocol, _internal(service), request_id)
 
     def _new_request_id(self) -> str:
-        return str(uuid.UUID(bytes=self._entropy(16), version=4))
+        return ids.uuid(self._entropy)
 
     async def _authenticate(self, request: Request, operation: Operation, protocol: Protocol) -> Principal:
         return await authenticate(

@@ -38,7 +38,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     def header(self, name: str) -> str | None:
         """The first value of the header `name`."""
-        return next(self.all(name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
     @property
     def media_type(self) -> str:

@@ -29,6 +29,7 @@ MAX_EXPIRES = 7 * 24 * 3600
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _FORMAT = "%Y%m%dT%H%M%SZ"
 _SAFE = "-_.~"
+_SCOPE = re.compile(r"(?:Credential=|^)([\w-]{1,128})/\d{8}/[\w-]{1,64}/([\w-]{1,64})/aws4_request", re.ASCII)
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,15 +100,15 @@ def read(request: Request) -> Claim:
 
 def scope_of(request: Request) -> tuple[str, str]:
     """Access key id and signing name as far as they can be read, without judging; empty when they cannot."""
-    text = request.header("authorization") or dict(_query_pairs(request.query)).get("X-Amz-Credential", "")
-    found = re.search(r"(?:Credential=|^)([\w-]{1,128})/\d{8}/[\w-]{1,64}/([\w-]{1,64})/aws4_request", text, re.ASCII)
+    text = request.header("authorization") or _query_value(request, "X-Amz-Credential") or ""
+    found = _SCOPE.search(text)
     return (found[1], found[2]) if found else ("", "")
 
 
 def token_of(request: Request) -> str | None:
     """The session token that a request shows, without judging."""
     found = request.header("x-amz-security-token")
-    return found if found is not None else dict(_query_pairs(request.query)).get("X-Amz-Security-Token")
+    return found if found is not None else _query_value(request, "X-Amz-Security-Token")
 
 
 def verify(
@@ -277,6 +278,10 @@ def _canonical_path(path: str) -> str:
     if path.endswith("/") and normal != "/":
         normal += "/"
     return quote(_bytes(normal), safe="/~")
+
+
+def _query_value(request: Request, name: str) -> str | None:
+    return dict(_query_pairs(request.query)).get(name) if request.query else None
 
 
 def _query_pairs(query: str) -> list[tuple[str, str]]:

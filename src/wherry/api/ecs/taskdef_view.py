@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import fields
 
 from wherry.model.base import Value
 from wherry.model.taskdef import ContainerDefinition, TaskDefinition
@@ -15,6 +15,7 @@ _ALWAYS = frozenset({"port_mappings", "environment", "system_controls", "mount_p
 """Members that are shown even when they are empty."""
 
 _UNSHOWN = frozenset({"version", "tags", "requires_attributes", "container_definitions"})
+_PLAIN = frozenset({str, int, float, bool})
 
 
 def view(definition: TaskDefinition) -> dict[str, Any]:
@@ -34,19 +35,22 @@ def _container(container: ContainerDefinition) -> dict[str, Any]:
 def _members(value: Value, without: frozenset[str] = frozenset()) -> dict[str, Any]:
     """All members that are not None, with their defaults filled in; an empty collection only if it was given."""
     shown: dict[str, Any] = {}
-    for field in _fields(type(value)):
-        if field.name in without or (member := getattr(value, field.name)) is None:
+    for name, label, only_if_given in _fields(type(value), without):
+        member = getattr(value, name)
+        if member is None or (only_if_given and member in ((), {})):
             continue
-        is_absent = member in ((), {}) and field.default is not None and field.name not in _ALWAYS
-        if not is_absent:
-            shown[field.encode_name] = _shown(member)
+        shown[label] = member if type(member) in _PLAIN else _shown(member)
     return shown
 
 
 @cache
-def _fields(type_: type[Value]) -> tuple[FieldInfo, ...]:
-    """Read a type's fields once: it means evaluating its annotations."""
-    return fields(type_)
+def _fields(type_: type[Value], without: frozenset[str]) -> tuple[tuple[str, str, bool], ...]:
+    """Tell of each field its name here and there, and whether it is shown only if it was given."""
+    return tuple(
+        (field.name, field.encode_name, field.default is not None and field.name not in _ALWAYS)
+        for field in fields(type_)
+        if field.name not in without
+    )
 
 
 def _shown(member: Any) -> Any:
