@@ -21,8 +21,11 @@ from wherry.agent.spec import ContainerSpec, Eni, ManagedVolume, TaskSpec
 class Container:
     """One container of the fake machine."""
 
-    def __init__(self, runtime_id: str, task: TaskSpec, spec: ContainerSpec, script: Script, now: float) -> None:
+    def __init__(
+        self, runtime_id: str, *, owner: str, task: TaskSpec, spec: ContainerSpec, script: Script, now: float
+    ) -> None:
         self.id = runtime_id
+        self.owner = owner
         self.task = task
         self.spec = spec
         self.script = script

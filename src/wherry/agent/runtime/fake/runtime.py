@@ -120,7 +120,7 @@ class FakeRuntime:
     async def create(self, task: TaskSpec, container: ContainerSpec) -> str:
         """Create the container, or find the one already created."""
         engine = await self._reach()
-        runtime_id = hashlib.sha256(f"{self.instance}\n{task.arn}\n{container.name}".encode()).hexdigest()
+        runtime_id = self._id(task, container)
         if runtime_id not in engine.containers:
             if container.image not in engine.images:
                 raise RuntimeFault("CannotCreateContainerError", f"No such image: {container.image}")
@@ -130,7 +130,9 @@ class FakeRuntime:
             own = TaskVolume | ManagedVolume
             if any(isinstance(task.volume(mount.volume).source, own) for mount in container.mounts):
                 engine.volumes.add((self.instance, task.arn))
-            made = engine.containers[runtime_id] = Container(runtime_id, task, container, script, engine.clock())
+            made = engine.containers[runtime_id] = Container(
+                runtime_id, owner=self.instance, task=task, spec=container, script=script, now=engine.clock()
+            )
             engine.tell(made)
         return runtime_id
 
@@ -209,8 +211,10 @@ class FakeRuntime:
         return sorted((container.observed() for container in own), key=lambda one: (one.task_arn, one.name))
 
     async def containers_of(self, task: TaskSpec) -> list[Observed]:
-        """List the containers of one task."""
-        return [container for container in await self.containers() if container.task_arn == task.arn]
+        """Look up the containers of one task, as many others as there may be."""
+        engine = await self._reach()
+        found = (engine.containers.get(self._id(task, one)) for one in task.containers)
+        return sorted((one.observed() for one in found if one is not None), key=lambda one: one.name)
 
     async def events(self) -> AsyncIterator[str]:
         """Yield the ARN of a task each time something happened to one of its containers."""
@@ -289,8 +293,8 @@ class FakeRuntime:
             raise RuntimeUnavailableError("the fake engine has crashed")
         return self._engine
 
+    def _id(self, task: TaskSpec, container: ContainerSpec) -> str:
+        return hashlib.sha256(f"{self.instance}\n{task.arn}\n{container.name}".encode()).hexdigest()
+
     def _owns(self, container: Container) -> bool:
-        made_by_us = hashlib.sha256(
-            f"{self.instance}\n{container.task.arn}\n{container.spec.name}".encode()
-        ).hexdigest()
-        return container.id == made_by_us
+        return container.owner == self.instance
