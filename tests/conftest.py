@@ -30,6 +30,7 @@ HOST = (
     "tests/contract/test_endings_docker",
     "tests/contract/test_faults_kernel",
     "tests/contract/test_fields_docker",
+    "tests/contract/test_rtnetlink",
     "tests/contract/test_runtime",
     "tests/contract/test_volumes_docker",
 )

@@ -30,7 +30,7 @@ from wherry.agent.journal import Journal, JournalError
 from wherry.agent.link.base import AccessKey, RefusedError, UnreachableError
 from wherry.agent.roster import Roster
 from wherry.agent.runner import Surroundings
-from wherry.agent.runtime.base import ContainerState
+from wherry.agent.runtime.base import ContainerState, Observed
 from wherry.agent.runtime.fake.runtime import FakeRuntime
 from wherry.agent.spec import ContainerSpec, TaskSpec
 from wherry.model.protocol import acs
@@ -71,6 +71,32 @@ def test_it_registers_into_the_pool_with_what_the_host_has(tmp_path: Path) -> No
         async with lab.agent():
             await lab.control_plane.until(lambda: len(lab.control_plane.registrations) == 2)
         assert lab.control_plane.registrations[1]["containerInstanceArn"] == INSTANCE
+
+    scenario(tmp_path, play)
+
+
+def test_nobody_looks_at_the_engine_before_a_container_runs(tmp_path: Path, monkeypatch) -> None:
+    looks, states = FakeRuntime.containers_of, []
+
+    async def noted(runtime: FakeRuntime, spec: TaskSpec) -> list[Observed]:
+        seen = await looks(runtime, spec)
+        states.append([one.state for one in seen])
+        return seen
+
+    monkeypatch.setattr(FakeRuntime, "containers_of", noted)
+
+    async def play(lab: Lab) -> None:
+        async with lab.agent():
+            await lab.control_plane.send_tasks(a_payload_task())
+            await lab.control_plane.reported("RUNNING")
+            await quiet()
+        # The end of the start and the engine's event of it are one occasion each.
+        assert 1 <= states.count([ContainerState.RUNNING]) == len(states) <= 2
+        looked = len(states)
+        async with lab.agent():
+            await quiet()
+        # A new agent knows nothing before it has looked.
+        assert len(states) > looked
 
     scenario(tmp_path, play)
 

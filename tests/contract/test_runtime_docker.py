@@ -19,7 +19,7 @@ from tests.images import TEST_IMAGE
 
 from wherry.agent.runtime.base import ContainerState, RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.docker.engine import engine_url
-from wherry.agent.runtime.docker.owners import LINKS
+from wherry.agent.runtime.docker.owners import ADMITTED
 from wherry.agent.runtime.docker.runtime import DockerRuntime
 from wherry.agent.sandbox import namespaces
 from wherry.agent.spec import Tmpfs, Ulimit
@@ -289,12 +289,12 @@ async def test_the_runtime_starts_nothing_that_the_agent_has_not_admitted(docker
         try:
             with pytest.raises(aiodocker.DockerError, match="wherry: no network namespace is set for container"):
                 await stray.start()
-            LINKS.mkdir(parents=True, exist_ok=True)
-            (LINKS / stray.id).symlink_to("/proc/1/ns/net")
+            ADMITTED.mkdir(parents=True, exist_ok=True)
+            (ADMITTED / stray.id).write_text("/proc/1/ns/net\n")
             with pytest.raises(aiodocker.DockerError, match="wherry: not a namespace of Wherry: /proc/1/ns/net"):
                 await stray.start()
         finally:
-            (LINKS / stray.id).unlink(missing_ok=True)
+            (ADMITTED / stray.id).unlink(missing_ok=True)
             await stray.delete(force=True)
 
 

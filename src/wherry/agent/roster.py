@@ -83,8 +83,8 @@ class Roster:
             if (runner := self._runners.get(assignment.arn)) is not None:
                 runner.change(assignment)
                 continue
-            self._finished.pop(assignment.arn, None)
-            self._runners[assignment.arn] = runner = self._runner(assignment)
+            was_here = self._finished.pop(assignment.arn, None) is not None or assignment.adopted
+            self._runners[assignment.arn] = runner = self._runner(assignment, is_new=not was_here)
             if self._group is not None:
                 self._group.start_soon(self._carry, runner)
 
@@ -149,10 +149,10 @@ class Roster:
             return replace(finished, desired=DesiredStatus.STOPPED, told=Told(), finished_at=None)
         return take_on(task, stop_timeout=self._stop_timeout, host_rules=self._host_rules)
 
-    def _runner(self, assignment: Assignment) -> Runner:
+    def _runner(self, assignment: Assignment, *, is_new: bool = False) -> Runner:
         if assignment.spec.execution_credentials_id is not None and assignment.told.stopped_at is None:
             self._around.credentials.await_execution_role(assignment.arn)
-        return Runner(assignment, self._around, on_view=self._on_view)
+        return Runner(assignment, self._around, is_new=is_new, on_view=self._on_view)
 
     async def _carry(self, runner: Runner) -> None:
         await runner.run()

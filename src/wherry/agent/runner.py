@@ -1,7 +1,8 @@
 """One task: observe, learn, decide, do, until nothing of it is left.
 
-The runner decides nothing itself. Whatever wakes it (an event, a payload, a finished step, a timer) it looks anew and
-asks `steps` what can be done now. Steps run side by side, at most one for each container; one that is not planned any
+The runner decides nothing itself. Whatever wakes it (an event, a payload, a finished step, a timer), it asks `steps`
+what can be done now. It looks at the engine again unless it knows already what it would see: each look takes the
+engine's time, which starts need. Steps run side by side, at most one for each container; one that is not planned any
 more is abandoned where that is harmless (a pull, a report), and waited for where it is not.
 """
 
@@ -37,6 +38,7 @@ from wherry.agent.runtime.base import (
     RuntimeFault,
     RuntimeUnavailableError,
 )
+from wherry.agent.sight import Sight
 from wherry.agent.spec import ContainerSpec, Struct, TaskSpec
 from wherry.agent.steps import Plan, Step
 from wherry.agent.supplies import registries, supplies
@@ -87,9 +89,17 @@ class Runner:
     """Carries one assignment through; `view` is the last look at it."""
 
     def __init__(
-        self, assignment: Assignment, around: Surroundings, *, on_view: Callable[[View], None] = lambda _: None
+        self,
+        assignment: Assignment,
+        around: Surroundings,
+        *,
+        is_new: bool = False,
+        on_view: Callable[[View], None] = lambda _: None,
     ) -> None:
-        """Take what is to be carried through; `on_view` is called after each look."""
+        """Take what is to be carried through; `on_view` is called after each look.
+
+        `is_new` tells that nothing has been done for it yet, by whatever agent.
+        """
         self.assignment = assignment
         self.view: View | None = None
         self._around = around
@@ -97,20 +107,22 @@ class Runner:
         self._woken = anyio.Event()
         self._doing: dict[str, _Doing] = {}
         self._backoffs: dict[str, Backoff] = {}
-        self._held = False
+        self._seen = Sight(() if is_new else None)
+        self._held = is_new
         self._sandboxed = False
         self._supplies = Supplies()
         self._supplied = not supplies.needed(assignment.spec)
         self._unstarted: set[str] = set()
 
     def wake(self) -> None:
-        """Have another look soon."""
+        """Have another look soon: something has happened."""
+        self._seen.forget()
         self._woken.set()
 
     def change(self, assignment: Assignment) -> None:
         """Take over a changed assignment that has been written to the journal."""
         self.assignment = assignment
-        self.wake()
+        self._woken.set()
 
     async def run(self) -> None:
         """Run until the assignment is finished."""
@@ -130,18 +142,20 @@ class Runner:
                 except Exception:
                     pause = turns.pause()
                     log.exception("task_runner_failed", task=self.assignment.arn, retry_in=pause)
-                with anyio.move_on_after(pause):
+                with anyio.move_on_after(pause) as waiting:
                     await self._woken.wait()
+                if waiting.cancelled_caught:
+                    self._seen.forget()
             group.cancel_scope.cancel()
 
     async def _look(self) -> Plan:
-        """Observe, remember what that tells, and plan."""
+        """Observe unless it is known what would be seen, remember what that tells, and plan."""
         around = self._around
         busy = frozenset(self._doing)
         if not self._held:
             await around.runtime.hold_limits(self.assignment.spec)
             self._held = True
-        observed = await around.runtime.containers_of(self.assignment.spec)
+        observed = await self._seen.renewed(lambda: around.runtime.containers_of(self.assignment.spec))
         # What was done meanwhile may not show in the observation: it counts as in progress until the next one.
         busy |= frozenset(self._doing)
         self._remember(progress.learn(self.assignment, observed, busy=busy, unstarted=self._unstarted))
@@ -200,7 +214,21 @@ class Runner:
                 log.exception("step_crashed", task=self.assignment.arn, step=type(doing.step).__name__)
                 await anyio.sleep(backoff.pause())
         del self._doing[key]
-        self.wake()
+        if not self._knows_outcome(doing.step):
+            self._seen.forget()
+        self._woken.set()
+
+    def _knows_outcome(self, step: Step) -> bool:
+        """Say whether a look would tell no more of what a step has come to."""
+        match step:
+            case steps.CreateContainer(container=container):
+                return self._seen.has(container.name)
+            case steps.StartContainer(name=name):
+                return self._seen.has(name, started=True)
+            case steps.RestartContainer() | steps.StopContainer() | steps.RemoveContainer():
+                return False
+            case _:
+                return True
 
     async def _attempt(self, step: Step) -> None:
         """Do a step; a fault that ends what the step was for is remembered, any other is raised."""
@@ -223,8 +251,9 @@ class Runner:
                 await self._fetch_supplies()
             case steps.CreateContainer(container=container):
                 furnished = await self._furnished(self._supplies.given(container))
-                await runtime.create(self.assignment.spec, furnished)
+                runtime_id = await runtime.create(self.assignment.spec, furnished)
                 self._unstarted.add(container.name)
+                self._seen.add_created(self.assignment.arn, container.name, runtime_id)
             case steps.StartContainer(name=name, runtime_id=runtime_id):
                 await self._start(name, runtime_id)
             case steps.RestartContainer(runtime_id=runtime_id):
@@ -287,7 +316,9 @@ class Runner:
 
     async def _pull(self, container: ContainerSpec) -> None:
         around, clock = self._around, self._around.clock
-        self._note(container.name, pull_started_at=self.assignment.memory(container.name).pull_started_at or clock())
+        began = self.assignment.memory(container.name).pull_started_at or clock()
+        # Written with what comes of it: whoever pulls in our place begins anew.
+        self.assignment = self._noted(container.name, pull_started_at=began)
         access = registries.access(
             self.assignment.spec, container, self._supplies.logins, around.control_plane, self._signer
         )
@@ -331,8 +362,11 @@ class Runner:
         return True
 
     def _note(self, name: str, **facts: object) -> None:
+        self._remember(self._noted(name, **facts))
+
+    def _noted(self, name: str, **facts: object) -> Assignment:
         memory = replace(self.assignment.memory(name), **facts)
-        self._remember(replace(self.assignment, containers={**self.assignment.containers, name: memory}))
+        return replace(self.assignment, containers={**self.assignment.containers, name: memory})
 
     def _remember(self, assignment: Assignment) -> None:
         if assignment != self.assignment:

@@ -25,19 +25,19 @@ def spec(**process):
 @pytest.fixture
 def bundle(tmp_path):
     (tmp_path / "bundle").mkdir()
-    (tmp_path / "links").mkdir()
+    (tmp_path / "admitted").mkdir()
     runc = tmp_path / "runc"
     runc.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/called\n')
     runc.chmod(0o755)
     text = resources.files("wherry.agent.runtime.docker").joinpath("oci-runtime").read_text()
     script = tmp_path / "oci-runtime"
-    script.write_text(text.replace("@RUNC@", str(runc)).replace("/run/wherry/containers", str(tmp_path / "links")))
+    script.write_text(text.replace("@RUNC@", str(runc)).replace("/run/wherry/containers", str(tmp_path / "admitted")))
     script.chmod(0o755)
     return tmp_path
 
 
 def admit(bundle, target):
-    (bundle / "links" / ID).symlink_to(target)
+    (bundle / "admitted" / ID).write_text(f"{target}\n")
 
 
 def run(bundle, document, *words):

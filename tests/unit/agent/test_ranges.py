@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.agent.sandbox import ranges
+from wherry.agent.sandbox import ranges, routes
 
 CIDR = "10.40.0.0/16"
 
@@ -58,7 +58,7 @@ def test_two_that_look_for_a_free_range_do_not_meet(tmp_path: Path) -> None:
 
 def test_what_the_host_routes_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
-    routes = [
+    routed = [
         ("eth0", "00000000", "00000000"),
         ("docker0", "00001FAC", "0000FFFF"),  # 172.31.0.0/16
         ("*", "00801F0A", "00C0FFFF"),  # 10.31.128.0/18, unreachable
@@ -66,8 +66,8 @@ def test_what_the_host_routes_is_not_free(tmp_path: Path, monkeypatch: pytest.Mo
     ]
     table = tmp_path / "route"
     table.write_text(
-        head + "".join(f"{device}\t{to}\t0\t0001\t0\t0\t0\t{mask}\t0\t0\t0\n" for device, to, mask in routes)
+        head + "".join(f"{device}\t{to}\t0\t0001\t0\t0\t0\t{mask}\t0\t0\t0\n" for device, to, mask in routed)
     )
-    monkeypatch.setattr(ranges, "ROUTES", table)
+    monkeypatch.setattr(routes, "FILE", table)
 
     assert ranges.free_range(tmp_path, notes=tmp_path / "vpc") == "10.33.0.0/16"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from wherry.agent.runtime.docker.registration import RegistrationError, register_runtime, with_runtime
+from wherry.agent.runtime.docker.registration import RegistrationError, refresh_wrapper, register_runtime, with_runtime
 
 PATH = "/usr/local/lib/wherry/oci-runtime"
 
@@ -41,3 +41,14 @@ def test_without_a_running_engine_it_is_said_how_to_reload(tmp_path):
         )
     assert "@RUNC@" not in (tmp_path / "lib/oci-runtime").read_text()
     assert (tmp_path / "lib/oci-runtime").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_wrapper_of_another_version_is_replaced_and_none_is_put_where_none_is(tmp_path):
+    wrapper = tmp_path / "oci-runtime"
+    refresh_wrapper(wrapper=wrapper)
+    assert not wrapper.exists()
+    wrapper.write_text("of another version")
+    refresh_wrapper(wrapper=wrapper)
+    assert "of another version" not in wrapper.read_text()
+    assert "@RUNC@" not in wrapper.read_text()
+    assert wrapper.stat().st_mode & 0o777 == 0o755

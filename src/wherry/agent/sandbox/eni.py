@@ -11,16 +11,15 @@ import ipaddress
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import anyio.to_thread
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from wherry.agent.runtime.base import RuntimeFault
-from wherry.agent.sandbox import names, namespaces
+from wherry.agent.sandbox import names, namespaces, routes, rtnetlink
+from wherry.agent.sandbox.rtnetlink import Message, Netlink
 from wherry.agent.spec import Eni
 
 GATEWAY = "169.254.1.1"
@@ -47,20 +46,16 @@ async def attach(eni: Eni, *, namespace: Path, link: str, alias: str) -> None:
     Raises `ResourceInitializationError` if something else on the host already has the address, OSError if the kernel
     refuses.
     """
-    with _kernel_errors():
-        await anyio.to_thread.run_sync(_attach_host_end, eni, namespace, link, alias)
-        if await namespaces.within(namespace, lambda: _configure_task_end(eni)):
-            return
+    attach_once = partial(_attach, eni, namespace, link, alias)
+    if not await namespaces.in_own_thread(attach_once):
         # The link leads into a former namespace of the task, which old containers keep alive.
         await detach(link)
-        await anyio.to_thread.run_sync(_attach_host_end, eni, namespace, link, alias)
-        await namespaces.within(namespace, lambda: _configure_task_end(eni))
+        await namespaces.in_own_thread(attach_once)
 
 
 async def detach(link: str) -> None:
     """Remove the ENI with its routes; with the last one of a subnet goes the subnet's own route. Raises OSError."""
-    with _kernel_errors():
-        await anyio.to_thread.run_sync(_detach, link)
+    await anyio.to_thread.run_sync(_detach, link)
 
 
 def listed() -> dict[str, str]:
@@ -93,71 +88,60 @@ def counters(link: str) -> dict[str, int]:
         return dict.fromkeys(pairs, 0)
 
 
-@contextmanager
-def _kernel_errors() -> Iterator[None]:
-    try:
-        yield
-    except NetlinkError as error:
-        raise OSError(error.code, f"netlink: {error}") from error
-
-
-@contextmanager
-def _gone_is_removed() -> Iterator[None]:
-    try:
-        yield
-    except NetlinkError as error:
-        if error.code not in _GONE:
-            raise
+def _attach(eni: Eni, namespace: Path, link: str, alias: str) -> bool:
+    """Wire both ends, in a thread that may stay in the task's namespace; False if the link leads into another."""
+    _attach_host_end(eni, namespace, link, alias)
+    namespaces.enter(namespace)
+    return _configure_task_end(eni)
 
 
 def _attach_host_end(eni: Eni, namespace: Path, link: str, alias: str) -> None:
     subnet = ipaddress.ip_interface(eni.gateway_cidr).network
-    with _host_lock, IPRoute() as netlink:
+    with _host_lock, Netlink() as netlink:
         _refuse_taken_address(netlink, eni.ipv4_address, link)
         if not (_CLASS_NET / link).exists():
             _create_pair(netlink, eni, namespace, link)
         index = socket.if_nametoindex(link)
         _without_ipv6(link)
-        netlink.link("set", index=index, ifalias=alias, state="up")
-        netlink.neigh("replace", dst=eni.ipv4_address, lladdr=eni.mac_address, ifindex=index, state="permanent")
-        # An address of the subnet that no task has must be unreachable here, not a question to the default gateway.
-        netlink.route("replace", dst=str(subnet), type="unreachable", proto=ROUTE_PROTOCOL)
-        netlink.route("replace", dst=f"{eni.ipv4_address}/32", oif=index, scope="link", proto=ROUTE_PROTOCOL)
+        netlink.send(
+            rtnetlink.up(index, alias=alias),
+            rtnetlink.neighbour(index, eni.ipv4_address, eni.mac_address),
+            # An address of the subnet that no task has must be unreachable, not a question to the default gateway.
+            rtnetlink.unreachable(str(subnet), protocol=ROUTE_PROTOCOL),
+            rtnetlink.route(f"{eni.ipv4_address}/32", index, protocol=ROUTE_PROTOCOL),
+        )
 
 
-def _create_pair(netlink: IPRoute, eni: Eni, namespace: Path, link: str) -> None:
+def _create_pair(netlink: Netlink, eni: Eni, namespace: Path, link: str) -> None:
     descriptor = os.open(namespace, os.O_RDONLY)
     try:
-        mtu = _uplink_mtu()
-        peer = {"ifname": DEVICE, "address": eni.mac_address, "mtu": mtu, "net_ns_fd": descriptor}
-        netlink.link("add", ifname=link, kind="veth", address=HOST_MAC, mtu=mtu, peer=peer)
+        pair = rtnetlink.veth(link, HOST_MAC, DEVICE, eni.mac_address, mtu=_uplink_mtu(), namespace=descriptor)
+        netlink.send(pair)
     finally:
         os.close(descriptor)
 
 
-def _refuse_taken_address(netlink: IPRoute, address: str, link: str) -> None:
+def _refuse_taken_address(netlink: Netlink, address: str, link: str) -> None:
     try:
-        route = netlink.route("get", dst=address, flags=_FIB_MATCH)[0]
-    except NetlinkError as error:
-        if error.code in _UNROUTED:
+        route = netlink.route_to(address)
+    except OSError as error:
+        if error.errno in _UNROUTED:
             return
         raise
-    if route["dst_len"] == 0:
+    if route.network.prefixlen == 0:
         return
-    owner = netlink.link("get", index=route.get_attr("RTA_OIF"))[0].get_attr("IFLA_IFNAME")
+    owner = socket.if_indextoname(route.device)
     if owner != link:
-        network = f"{route.get_attr('RTA_DST')}/{route['dst_len']}"
         raise RuntimeFault(
             "ResourceInitializationError",
-            f"address {address} cannot be given to a task: this host routes {network} to {owner}. "
+            f"address {address} cannot be given to a task: this host routes {route.network} to {owner}. "
             "Another agent, a Docker network or the host's own network uses that range; choose another one.",
         )
 
 
 def _configure_task_end(eni: Eni) -> bool:
     """Configure the namespace of the calling thread; false if the ENI is not in it."""
-    with IPRoute() as netlink:
-        netlink.link("set", index=_LOOPBACK, state="up")
+    with Netlink() as netlink:
         try:
             index = socket.if_nametoindex(DEVICE)
         except OSError:
@@ -165,34 +149,40 @@ def _configure_task_end(eni: Eni) -> bool:
         _without_ipv6(DEVICE)
         # As in Docker's own networks: a container's user need not be root to listen on port 80.
         Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
-        netlink.addr("replace", index=index, address=eni.ipv4_address, prefixlen=32)
-        netlink.link("set", index=index, state="up")
-        netlink.neigh("replace", dst=GATEWAY, lladdr=HOST_MAC, ifindex=index, state="permanent")
-        netlink.route("replace", dst=f"{GATEWAY}/32", oif=index, scope="link")
-        netlink.route("replace", dst="default", gateway=GATEWAY, oif=index, prefsrc=eni.ipv4_address)
+        netlink.send(
+            rtnetlink.up(_LOOPBACK),
+            rtnetlink.address(index, eni.ipv4_address),
+            rtnetlink.up(index),
+            rtnetlink.neighbour(index, GATEWAY, HOST_MAC),
+            rtnetlink.route(f"{GATEWAY}/32", index),
+            rtnetlink.route("0.0.0.0/0", index, gateway=GATEWAY, source=eni.ipv4_address),
+        )
     return True
 
 
 def _detach(link: str) -> None:
-    with _host_lock, IPRoute() as netlink:
+    with _host_lock, Netlink() as netlink:
         # A namespace that ends takes its link along, in the kernel's own time.
-        with _gone_is_removed():
-            netlink.link("del", ifname=link)
-        for subnet in _deserted(netlink):
+        _send_unless_gone(netlink, rtnetlink.removed(link))
+        for subnet in _deserted():
             # Another agent of this host may be removing it as well.
-            with _gone_is_removed():
-                netlink.route("del", dst=subnet, type="unreachable", proto=ROUTE_PROTOCOL)
+            _send_unless_gone(netlink, rtnetlink.reachable_again(str(subnet), protocol=ROUTE_PROTOCOL))
 
 
-def _deserted(netlink: IPRoute) -> list[str]:
-    """List the subnets of which no ENI of this host has an address any more: others may have their range."""
-    ours = [
-        (ipaddress.ip_network(f"{route.get_attr('RTA_DST')}/{route['dst_len']}"), route.get_attr("RTA_OIF"))
-        for route in netlink.get_routes(family=2, table=254, proto=ROUTE_PROTOCOL)
-    ]
-    enis = [network.network_address for network, device in ours if device is not None]
-    subnets = [network for network, device in ours if device is None]
-    return [str(subnet) for subnet in subnets if not any(address in subnet for address in enis)]
+def _send_unless_gone(netlink: Netlink, removal: Message) -> None:
+    try:
+        netlink.send(removal)
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+
+
+def _deserted() -> list[IPv4Network]:
+    """List what is unreachable and of which no ENI of this host has an address any more: others may have its range."""
+    known = list(routes.listed())
+    enis = [route.network.network_address for route in known if route.device.startswith(names.LINK_PREFIX)]
+    subnets = [route.network for route in known if route.refused]
+    return [subnet for subnet in subnets if not any(address in subnet for address in enis)]
 
 
 def _without_ipv6(device: str) -> None:
@@ -204,8 +194,5 @@ def _without_ipv6(device: str) -> None:
 
 def _uplink_mtu() -> int:
     """Read the MTU of the device with the default route, which the task's packets to the outside must fit."""
-    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
-        device, destination, *_ = line.split()
-        if destination == "00000000":
-            return int((_CLASS_NET / device / "mtu").read_text())
-    return 1500
+    uplink = next((route.device for route in routes.listed() if route.network.prefixlen == 0), None)
+    return 1500 if uplink is None else int((_CLASS_NET / uplink / "mtu").read_text())

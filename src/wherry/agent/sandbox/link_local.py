@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from wherry.agent.sandbox import rtnetlink
+from wherry.agent.sandbox.rtnetlink import Netlink
 
 LABEL = "lo:wherry"
 """Marks an address as put there by an agent."""
@@ -19,13 +19,8 @@ def ensure(address: str) -> bool:
     """Put an address on `lo`, as a /32; True if it was not there. Raises OSError."""
     if is_present(address):
         return False
-    with IPRoute() as netlink:
-        try:
-            netlink.addr("add", index=_LOOPBACK, address=address, prefixlen=32, label=LABEL)
-        except NetlinkError as error:
-            if error.code == errno.EEXIST:
-                return False
-            raise OSError(error.code, f"netlink: {error}") from error
+    with Netlink() as netlink:
+        netlink.send(rtnetlink.address(_LOOPBACK, address, label=LABEL))
     return True
 
 
@@ -43,11 +38,9 @@ def is_present(address: str) -> bool:
 
 def remove(address: str) -> None:
     """Take the address away if an agent put it there; an agent that still serves there puts it back."""
-    with IPRoute() as netlink:
-        for found in list(netlink.get_addr(family=socket.AF_INET, address=address)):
-            if found.get_attr("IFA_LABEL") == LABEL:
-                try:
-                    netlink.addr("del", index=_LOOPBACK, address=address, prefixlen=32)
-                except NetlinkError as error:
-                    if error.code != errno.EADDRNOTAVAIL:
-                        raise OSError(error.code, f"netlink: {error}") from error
+    with Netlink() as netlink:
+        try:
+            netlink.send(rtnetlink.address_removed(_LOOPBACK, address, label=LABEL))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
+from wherry.agent.sandbox import routes
+
 NOTES = Path("/run/wherry/vpc")
-ROUTES = Path("/proc/net/route")
-"""Read without netlink, whose library would be loaded before the control plane can answer."""
 
 
 class NoFreeRangeError(Exception):
@@ -25,7 +24,7 @@ class NoFreeRangeError(Exception):
 
 def free_range(owner: Path, *, notes: Path = NOTES) -> str:
     """Find a range that nobody on this host uses and note it for `owner`, a data directory."""
-    routed = list(_routed())
+    routed = [route.network for route in routes.listed() if route.network.prefixlen]
     for candidate in _candidates():
         if any(candidate.overlaps(network) for network in routed):
             continue
@@ -74,16 +73,3 @@ def _candidates() -> Iterator[IPv4Network]:
     yield IPv4Network("172.31.0.0/16")
     for second in range(31, 96):
         yield IPv4Network(f"10.{second}.0.0/16")
-
-
-def _routed() -> Iterator[IPv4Network]:
-    """List what the main table of this host routes somewhere, the default route aside."""
-    for line in ROUTES.read_text().splitlines()[1:]:
-        _, destination, _, _, _, _, _, mask, *_ = line.split()
-        if int(mask, 16):
-            yield IPv4Network((_in_order(destination), str(IPv4Address(_in_order(mask)))))
-
-
-def _in_order(digits: str) -> int:
-    """Read a word that the kernel prints as it has it in memory, where an address is in the order of the network."""
-    return int.from_bytes(int(digits, 16).to_bytes(4, sys.byteorder), "big")

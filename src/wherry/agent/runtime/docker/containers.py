@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -22,6 +22,13 @@ from wherry.agent.spec import TaskSpec
 
 _UNANSWERED_STARTS, _UNANSWERED_PAUSE = 20, 0.5
 """How often a container is started whose log driver finds nobody, and the seconds between: this agent has just come."""
+
+
+class _Place(NamedTuple):
+    """What starting a container asks for: whose it is, and whether its namespace is one of the agent's own."""
+
+    task_id: str
+    by_namespace: bool
 
 
 class Containers:
@@ -47,43 +54,59 @@ class Containers:
         self._unhurried = unhurried
         self._reads = anyio.CapacityLimiter(16)
         self._digests: dict[tuple[str, str], str | None] = {}
+        # Those that were created here and not asked to start yet: what a look would tell of these is known.
+        self._untouched: dict[str, _Place] = {}
 
     async def create(self, name: str, task: TaskSpec, body: dict[str, Any]) -> str:
         """Create a container of the task, or find the one of this name already created; return its id."""
         while True:
-            try:
-                async with self._starts:
-                    created = await self._engine.call("POST", "containers/create", params={"name": name}, body=body)
-                return str(created["Id"])
-            except EngineError as error:
-                if error.status != 409:
-                    raise _fault("CannotCreateContainerError", error) from error
+            runtime_id = await self._created(name, body)
+            if runtime_id is not None:
+                self._untouched[runtime_id] = _Place(task.task_id, body["HostConfig"].get("Runtime") == RUNTIME)
+                return runtime_id
             # Created before, or by a create of ours that is still under way, such as one that outlived its agent.
             existing = await self.inspect(name)
             if existing is not None and not translate.vanishes(existing):
                 return self._own(existing, task)
             await anyio.sleep(0.05)
 
+    async def _created(self, name: str, body: dict[str, Any]) -> str | None:
+        """Create a container; None if there is one of this name."""
+        try:
+            async with self._starts:
+                created = await self._engine.call("POST", "containers/create", params={"name": name}, body=body)
+        except EngineError as error:
+            if error.status == 409:
+                return None
+            raise _fault("CannotCreateContainerError", error) from error
+        return str(created["Id"])
+
     async def start(self, runtime_id: str) -> None:
         """Start a created container. One that has already run is not run again, nor one that failed to start."""
-        inspected = await self.inspect(runtime_id)
-        if inspected is None or translate.vanishes(inspected):
-            raise ContainerGoneError(runtime_id)
-        state = inspected["State"]
-        if state["Status"] != "created":
+        place = self._untouched.pop(runtime_id, None) or await self._startable(runtime_id)
+        if place is None:
             return
-        if state["Error"] and not unanswered(state["Error"]):
-            raise RuntimeFault("CannotStartContainerError", f"Error response from daemon: {state['Error']}")
-        task_id = _task_id(inspected)
-        if inspected["HostConfig"]["Runtime"] == RUNTIME:
-            admit(runtime_id, namespaces.DIRECTORY / names.namespace(self._instance, task_id))
+        if place.by_namespace:
+            admit(runtime_id, namespaces.DIRECTORY / names.namespace(self._instance, place.task_id))
         try:
-            async with self._unhurried(task_id):
+            async with self._unhurried(place.task_id):
                 await self._run(runtime_id)
         except EngineError as error:
             if error.status in {404, 409} and GONE.search(error.message):
                 raise ContainerGoneError(runtime_id) from error
             raise _fault("CannotStartContainerError", error) from error
+
+    async def _startable(self, runtime_id: str) -> _Place | None:
+        """Tell where a container is to run that can still be started; None for one that has run already."""
+        inspected = await self.inspect(runtime_id)
+        if inspected is None or translate.vanishes(inspected):
+            raise ContainerGoneError(runtime_id)
+        state = inspected["State"]
+        if state["Status"] != "created":
+            return None
+        if state["Error"] and not unanswered(state["Error"]):
+            raise RuntimeFault("CannotStartContainerError", f"Error response from daemon: {state['Error']}")
+        return _Place(_task_id(inspected), inspected["HostConfig"]["Runtime"] == RUNTIME)
 
     async def restart(self, runtime_id: str) -> None:
         """Start a container again that has exited: what admitted it to its namespace is still there."""
@@ -116,6 +139,7 @@ class Containers:
 
     async def remove(self, runtime_id: str) -> None:
         """Remove the container and its anonymous volumes."""
+        self._untouched.pop(runtime_id, None)
         try:
             await self._engine.call("DELETE", f"containers/{runtime_id}", params={"force": "1", "v": "1"})
         except EngineError as error:

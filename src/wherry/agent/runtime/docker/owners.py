@@ -20,8 +20,8 @@ from wherry.agent.runtime.docker.registration import RUNTIME
 from wherry.agent.sandbox import cgroups, files, names, namespaces
 from wherry.agent.spec import TaskSpec
 
-LINKS = Path("/run/wherry/containers")
-"""One symlink a container, named by its id, to its network namespace: what the OCI runtime goes by."""
+ADMITTED = Path("/run/wherry/containers")
+"""One file a container, named by its id, with the path of its network namespace: what the OCI runtime goes by."""
 
 
 class Sandbox(Protocol):
@@ -56,10 +56,10 @@ class NamespaceSandbox:
         return await anyio.to_thread.run_sync(namespaces.create, names.namespace(self._instance, task.task_id))
 
     async def close(self, task_id: str) -> None:
-        """Remove the namespace and every link to it."""
+        """Remove the namespace, and let no container into it any more."""
         name = names.namespace(self._instance, task_id)
-        for link in linked_to(namespaces.DIRECTORY / name):
-            link.unlink(missing_ok=True)
+        for file in admitted_to(namespaces.DIRECTORY / name):
+            file.unlink(missing_ok=True)
         await anyio.to_thread.run_sync(namespaces.remove, name)
 
     async def listed(self) -> set[str]:
@@ -205,21 +205,26 @@ class PauseSandbox:
 def admit(container_id: str, namespace: Path) -> None:
     """Let the OCI runtime start this container, in this namespace."""
     # Whoever can write here chooses the network of a container: root alone, whatever the umask.
-    LINKS.parent.mkdir(mode=0o755, exist_ok=True)
-    LINKS.mkdir(mode=0o700, exist_ok=True)
-    link = LINKS / container_id
-    if not link.is_symlink():
-        link.symlink_to(namespace)
+    ADMITTED.parent.mkdir(mode=0o755, exist_ok=True)
+    ADMITTED.mkdir(mode=0o700, exist_ok=True)
+    (ADMITTED / container_id).write_text(f"{namespace}\n")
 
 
 def dismiss(container_id: str) -> None:
     """Take back what `admit` allowed."""
-    (LINKS / container_id).unlink(missing_ok=True)
+    (ADMITTED / container_id).unlink(missing_ok=True)
 
 
-def linked_to(namespace: Path) -> list[Path]:
-    """List the links of all containers that were admitted to a namespace."""
+def admitted_to(namespace: Path) -> list[Path]:
+    """List the files of all containers that were admitted to a namespace."""
     try:
-        return [link for link in LINKS.iterdir() if link.is_symlink() and link.readlink() == namespace]
+        return [file for file in ADMITTED.iterdir() if _read(file) == str(namespace)]
     except FileNotFoundError:
         return []
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:  # dismissed meanwhile
+        return None

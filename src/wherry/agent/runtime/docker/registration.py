@@ -26,10 +26,9 @@ class RegistrationError(Exception):
 
 def register_runtime(*, daemon_json: Path = DAEMON_JSON, wrapper: Path = WRAPPER, pid_file: Path = PID_FILE) -> bool:
     """Install the wrapper and register it; true if anything had to be changed. Raises `RegistrationError`."""
-    runc = shutil.which("runc", path=os.defpath + ":/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin")
-    if runc is None:
+    text = _wrapper_text()
+    if text is None:
         raise RegistrationError("runc is not installed on this host; install the engine's runc package")
-    text = resources.files("wherry.agent.runtime.docker").joinpath("oci-runtime").read_text().replace("@RUNC@", runc)
     installed = _write_if_changed(wrapper, text, mode=0o755)
     current = daemon_json.read_text() if daemon_json.exists() else ""
     merged = with_runtime(current, path=str(wrapper), source=str(daemon_json))
@@ -38,6 +37,13 @@ def register_runtime(*, daemon_json: Path = DAEMON_JSON, wrapper: Path = WRAPPER
     _write_if_changed(daemon_json, merged, mode=0o644)
     _reload(pid_file)
     return True
+
+
+def refresh_wrapper(*, wrapper: Path = WRAPPER) -> None:
+    """Replace an installed wrapper of another version: it has to understand what this agent leaves for it."""
+    text = _wrapper_text()
+    if text is not None and wrapper.exists():
+        _write_if_changed(wrapper, text, mode=0o755)
 
 
 def with_runtime(current: str, *, path: str, source: str) -> str | None:
@@ -52,6 +58,12 @@ def with_runtime(current: str, *, path: str, source: str) -> str | None:
     if runtimes.get(RUNTIME) == {"path": path}:
         return None
     return json.dumps({**settings, "runtimes": {**runtimes, RUNTIME: {"path": path}}}, indent=4) + "\n"
+
+
+def _wrapper_text() -> str | None:
+    runc = shutil.which("runc", path=os.defpath + ":/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin")
+    text = resources.files("wherry.agent.runtime.docker").joinpath("oci-runtime").read_text()
+    return None if runc is None else text.replace("@RUNC@", runc)
 
 
 def _write_if_changed(path: Path, text: str, *, mode: int) -> bool:

@@ -46,8 +46,8 @@ from wherry.agent.sandbox import cgroups, files, names
 from wherry.agent.spec import ContainerSpec, Eni, TaskSpec
 from wherry.model.filesystems import FileSystems
 
-# Health checks run as exec sessions, whose own events would wake the agent for nothing.
-_EVENTS = ["create", "start", "die", "oom", "health_status", "destroy"]
+# Not "create", which the agent knows of, nor those of exec sessions: health checks would wake it for nothing.
+_EVENTS = ["start", "die", "oom", "health_status", "destroy"]
 
 
 class DockerRuntime:

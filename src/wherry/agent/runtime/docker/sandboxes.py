@@ -15,7 +15,7 @@ from wherry.agent.runtime.base import RuntimeFault, RuntimeUnavailableError
 from wherry.agent.runtime.docker import translate
 from wherry.agent.runtime.docker.engine import Engine, is_local
 from wherry.agent.runtime.docker.owners import NamespaceSandbox, PauseSandbox, Sandbox
-from wherry.agent.runtime.docker.registration import RUNTIME
+from wherry.agent.runtime.docker.registration import RUNTIME, refresh_wrapper
 from wherry.agent.sandbox import cgroups, eni, firewall, link_local, names, namespaces, quota
 from wherry.agent.spec import ContainerSpec, TaskSpec
 
@@ -158,6 +158,8 @@ class Sandboxes:
                 hierarchy = cgroups.Hierarchy(version=int(info["CgroupVersion"]), driver=info["CgroupDriver"])
                 pause = PauseSandbox(self._instance, self._engine, hierarchy, info["Architecture"])
                 registered = RUNTIME in info["Runtimes"]
+                if registered:
+                    _refresh_wrapper()
                 self._host = _Host(
                     hierarchy=hierarchy,
                     registered=registered,
@@ -195,3 +197,10 @@ class Sandboxes:
             if not self._forwarding:
                 await firewall.ensure(self._ports_for_tasks)
                 self._forwarding = True
+
+
+def _refresh_wrapper() -> None:
+    try:
+        refresh_wrapper()
+    except OSError as error:
+        raise RuntimeUnavailableError(f"the OCI runtime cannot be brought to this version: {error}") from error

@@ -130,10 +130,9 @@ class FakeRuntime:
             own = TaskVolume | ManagedVolume
             if any(isinstance(task.volume(mount.volume).source, own) for mount in container.mounts):
                 engine.volumes.add((self.instance, task.arn))
-            made = engine.containers[runtime_id] = Container(
+            engine.containers[runtime_id] = Container(
                 runtime_id, owner=self.instance, task=task, spec=container, script=script, now=engine.clock()
             )
-            engine.tell(made)
         return runtime_id
 
     async def start(self, runtime_id: str) -> None:
