@@ -6,7 +6,7 @@ Values have the types of the model already; texts that AWS is known to use are A
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,9 @@ import msgspec
 from wherry.model.problem import Path, Problem, Source
 
 Member = Mapping[str, Any]
+
+Rule = Callable[[Member, Path, str], Iterator[Problem]]
+"""Looks at one member of the container at a path, in a task of a network mode."""
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _IMAGE = re.compile(r"[A-Za-z0-9_\-:./#@]+")
@@ -42,23 +45,9 @@ def problems(container: Member, path: Path, network_mode: str) -> Iterator[Probl
     """Find all that is wrong with `container`, which stands at `path`."""
     yield from _identity(container, path)
     yield from _resources(container, path)
-    for position, port in enumerate(container.get("portMappings") or ()):
-        yield from _port(port, (*path, "portMappings", position), network_mode)
-    yield from _ports_together(container, path, network_mode)
-    yield from _network(container, path, network_mode)
-    yield from _timeouts(container, path)
-    yield from _restart_policy(container.get("restartPolicy") or {}, (*path, "restartPolicy"))
-    yield from _health_check(container.get("healthCheck"), (*path, "healthCheck"))
-    yield from _ulimits(container.get("ulimits") or (), (*path, "ulimits"))
-    yield from _linux_parameters(container.get("linuxParameters") or {}, (*path, "linuxParameters"))
-    yield from _swap(container, path)
-    yield from _system_controls(container.get("systemControls") or (), (*path, "systemControls"), network_mode)
-    yield from _security_options(container.get("dockerSecurityOptions") or (), (*path, "dockerSecurityOptions"))
-    yield from one_of(container.get("versionConsistency"), ("enabled", "disabled"), (*path, "versionConsistency"))
-    yield from environment_files(container.get("environmentFiles") or (), (*path, "environmentFiles"))
-    for position, variable in enumerate(container.get("environment") or ()):
-        if not variable.get("name"):
-            yield Problem((*path, "environment", position), "Environment variable name should not be null or empty.")
+    for member, rule in _RULES:
+        if container.get(member) is not None:
+            yield from rule(container, path, network_mode)
 
 
 def environment_files(files: Sequence[Member], path: Path) -> Iterator[Problem]:
@@ -102,6 +91,12 @@ def _resources(container: Member, path: Path) -> Iterator[Problem]:
     elif memory is not None and reservation is not None and memory < reservation:
         text = f"Invalid setting for container '{name}'. The 'memory' must be at least the 'memoryReservation'."
         yield Problem((*path, "memoryReservation"), text)
+
+
+def _ports(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    for position, port in enumerate(container["portMappings"]):
+        yield from _port(port, (*path, "portMappings", position), network_mode)
+    yield from _ports_together(container, path, network_mode)
 
 
 def _port(port: Member, path: Path, network_mode: str) -> Iterator[Problem]:
@@ -149,10 +144,10 @@ def _port_range(port: Member, path: Path, network_mode: str) -> Iterator[Problem
 
 
 def _ports_together(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
-    if container.get("portMappings") and network_mode == "none":
+    if container["portMappings"] and network_mode == "none":
         yield Problem((*path, "portMappings"), "Port mappings are not supported when networkMode=none.")
     protocols: dict[int, str] = {}
-    for position, port in enumerate(container.get("portMappings") or ()):
+    for position, port in enumerate(container["portMappings"]):
         here, number, protocol = (
             (*path, "portMappings", position),
             port.get("containerPort"),
@@ -160,11 +155,10 @@ def _ports_together(container: Member, path: Path, network_mode: str) -> Iterato
         )
         if number is not None and protocols.setdefault(number, protocol) != protocol:
             yield Problem(here, f"Container port {number} cannot be exposed for multiple protocols.")
-    yield from _ranges_apart(container, (*path, "portMappings"))
+    yield from _ranges_apart(container["portMappings"], (*path, "portMappings"))
 
 
-def _ranges_apart(container: Member, path: Path) -> Iterator[Problem]:
-    ports = container.get("portMappings") or ()
+def _ranges_apart(ports: Sequence[Member], path: Path) -> Iterator[Problem]:
     ranges = [(index, port_range(port.get("containerPortRange") or "")) for index, port in enumerate(ports)]
     known = [(index, span) for index, span in ranges if span is not None]
     if len(known) > _MOST_RANGES:
@@ -176,57 +170,64 @@ def _ranges_apart(container: Member, path: Path) -> Iterator[Problem]:
             yield Problem((*path, index, "containerPortRange"), text)
 
 
-def _network(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
-    if container.get("hostname") and network_mode == "awsvpc":
+def _hostname(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    if container["hostname"] and network_mode == "awsvpc":
         text = "hostname is not supported on container when networkMode=awsvpc."
         yield Problem((*path, "hostname"), text)
-    if container.get("links") and network_mode != "bridge":
+
+
+def _links(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    if container["links"] and network_mode != "bridge":
         yield Problem((*path, "links"), f"Links are not supported when networkMode={network_mode}.")
-    if container.get("extraHosts") and network_mode == "awsvpc":
+
+
+def _extra_hosts(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    if container["extraHosts"] and network_mode == "awsvpc":
         yield Problem((*path, "extraHosts"), "Extra hosts are not supported when networkMode=awsvpc.")
 
 
-def _timeouts(container: Member, path: Path) -> Iterator[Problem]:
-    for member in ("startTimeout", "stopTimeout"):
-        value = container.get(member)
-        if value is not None and value < 0:
+def _timeout(member: str) -> Rule:
+    def rule(container: Member, path: Path, _: str) -> Iterator[Problem]:
+        if (value := container[member]) < 0:
             yield Problem((*path, member), f"Invalid '{member}': {value}. It is a number of seconds.", invalid=True)
 
+    return rule
 
-def _restart_policy(policy: Member, path: Path) -> Iterator[Problem]:
+
+def _restart_policy(container: Member, path: Path, _: str) -> Iterator[Problem]:
+    policy, here = container["restartPolicy"], (*path, "restartPolicy")
     codes, period = policy.get("ignoredExitCodes") or (), policy.get("restartAttemptPeriod")
     if len(codes) > 50:
-        yield Problem((*path, "ignoredExitCodes"), "ignoredExitCodes can have up to 50 exit codes.", invalid=True)
+        yield Problem((*here, "ignoredExitCodes"), "ignoredExitCodes can have up to 50 exit codes.", invalid=True)
     if period is not None and not 60 <= period <= 1800:
         text = f"Invalid 'restartAttemptPeriod': {period}. It is 60 to 1800 seconds."
-        yield Problem((*path, "restartAttemptPeriod"), text, invalid=True)
+        yield Problem((*here, "restartAttemptPeriod"), text, invalid=True)
 
 
 _HEALTH_RANGES = (("interval", 5, 300), ("timeout", 2, 60), ("retries", 1, 10), ("startPeriod", 0, 300))
 
 
-def _health_check(check: Member | None, path: Path) -> Iterator[Problem]:
-    if check is None:
-        return
+def _health_check(container: Member, path: Path, _: str) -> Iterator[Problem]:
+    check, here = container["healthCheck"], (*path, "healthCheck")
     command = check.get("command") or [""]
     if command[0] == "NONE":
         text = "Remove healthCheck: only the task definition's check counts, an image's own is never run."
-        yield Problem((*path, "command"), text, Source.WHERRY)
+        yield Problem((*here, "command"), text, Source.WHERRY)
     elif command[0] not in ("CMD", "CMD-SHELL") or len(command) < 2:
         text = "The healthCheck command must begin with CMD or CMD-SHELL, and a command must follow."
-        yield Problem((*path, "command"), text)
+        yield Problem((*here, "command"), text)
     for member, least, most in _HEALTH_RANGES:
         value = check.get(member)
         if value is not None and not least <= value <= most:
             yield Problem(
-                (*path, member), f"Invalid healthCheck {member}: {value}. It is {least} to {most}.", invalid=True
+                (*here, member), f"Invalid healthCheck {member}: {value}. It is {least} to {most}.", invalid=True
             )
 
 
-def _ulimits(ulimits: Iterable[Member], path: Path) -> Iterator[Problem]:
+def _ulimits(container: Member, path: Path, _: str) -> Iterator[Problem]:
     seen: set[str] = set()
-    for position, ulimit in enumerate(ulimits):
-        here, name = (*path, position), ulimit.get("name")
+    for position, ulimit in enumerate(container["ulimits"]):
+        here, name = (*path, "ulimits", position), ulimit.get("name")
         yield from one_of(name, ULIMITS, (*here, "name"))
         soft, hard = ulimit.get("softLimit"), ulimit.get("hardLimit")
         # -1 is "unlimited", which is above every number.
@@ -237,20 +238,24 @@ def _ulimits(ulimits: Iterable[Member], path: Path) -> Iterator[Problem]:
         seen.add(str(name))
 
 
-def _linux_parameters(linux: Member, path: Path) -> Iterator[Problem]:
+def _linux_parameters(container: Member, path: Path, _: str) -> Iterator[Problem]:
+    linux, where = container["linuxParameters"], (*path, "linuxParameters")
     for member, least, most in (("sharedMemorySize", 1, None), ("maxSwap", 0, None), ("swappiness", 0, 100)):
         value = linux.get(member)
         if value is not None and (value < least or (most is not None and value > most)):
             allowed = f"{least} to {most}" if most is not None else f"at least {least}"
-            yield Problem((*path, member), f"Invalid '{member}': {value}. It is {allowed}.", invalid=True)
+            yield Problem((*where, member), f"Invalid '{member}': {value}. It is {allowed}.", invalid=True)
     for position, device in enumerate(linux.get("devices") or ()):
-        yield from _device(device, (*path, "devices", position))
+        yield from _device(device, (*where, "devices", position))
     for position, mount in enumerate(linux.get("tmpfs") or ()):
-        here = (*path, "tmpfs", position)
+        here = (*where, "tmpfs", position)
         if not str(mount.get("containerPath") or "").startswith("/"):
             yield Problem(here, "The containerPath of a tmpfs must be an absolute path.")
         if (mount.get("size") or 0) < 1:
             yield Problem(here, "The size of a tmpfs must be at least 1 MiB.", invalid=True)
+    if linux.get("maxSwap") is not None and container.get("memory") is None:
+        text = "maxSwap counts from the container's own memory limit: give the container a memory, or remove maxSwap."
+        yield Problem((*where, "maxSwap"), text, Source.WHERRY)
 
 
 def _device(device: Member, path: Path) -> Iterator[Problem]:
@@ -263,26 +268,54 @@ def _device(device: Member, path: Path) -> Iterator[Problem]:
             yield msgspec.structs.replace(problem, path=(*path, "permissions", index))
 
 
-def _swap(container: Member, path: Path) -> Iterator[Problem]:
-    if (container.get("linuxParameters") or {}).get("maxSwap") is not None and container.get("memory") is None:
-        text = "maxSwap counts from the container's own memory limit: give the container a memory, or remove maxSwap."
-        yield Problem((*path, "linuxParameters", "maxSwap"), text, Source.WHERRY)
-
-
-def _system_controls(controls: Iterable[Member], path: Path, network_mode: str) -> Iterator[Problem]:
-    for position, control in enumerate(controls):
-        namespace = control.get("namespace") or ""
+def _system_controls(container: Member, path: Path, network_mode: str) -> Iterator[Problem]:
+    for position, control in enumerate(container["systemControls"]):
+        here, namespace = (*path, "systemControls", position), control.get("namespace") or ""
         if not _SYSCTL.fullmatch(namespace) or control.get("value") is None:
             text = f"The systemControl '{namespace}' must be a namespaced one (net.*, fs.mqueue.*, …) with a value."
-            yield Problem((*path, position), text)
+            yield Problem(here, text)
         elif namespace.startswith("net.") and network_mode == "host":
-            yield Problem((*path, position), f"The systemControl '{namespace}' is not supported when networkMode=host.")
+            yield Problem(here, f"The systemControl '{namespace}' is not supported when networkMode=host.")
 
 
-def _security_options(options: Iterable[str], path: Path) -> Iterator[Problem]:
-    for position, option in enumerate(options):
+def _security_options(container: Member, path: Path, _: str) -> Iterator[Problem]:
+    for position, option in enumerate(container["dockerSecurityOptions"]):
         if option not in ("no-new-privileges", "no-new-privileges:true") and not option.startswith(
             ("apparmor:", "label:")
         ):
             text = f"The dockerSecurityOption '{option}' must be no-new-privileges, apparmor:PROFILE or label:VALUE."
-            yield Problem((*path, position), text)
+            yield Problem((*path, "dockerSecurityOptions", position), text)
+
+
+def _version_consistency(container: Member, path: Path, _: str) -> Iterator[Problem]:
+    yield from one_of(container["versionConsistency"], ("enabled", "disabled"), (*path, "versionConsistency"))
+
+
+def _environment_files(container: Member, path: Path, _: str) -> Iterator[Problem]:
+    yield from environment_files(container["environmentFiles"], (*path, "environmentFiles"))
+
+
+def _environment(container: Member, path: Path, _: str) -> Iterator[Problem]:
+    for position, variable in enumerate(container["environment"]):
+        if not variable.get("name"):
+            yield Problem((*path, "environment", position), "Environment variable name should not be null or empty.")
+
+
+_RULES: tuple[tuple[str, Rule], ...] = (
+    ("portMappings", _ports),
+    ("hostname", _hostname),
+    ("links", _links),
+    ("extraHosts", _extra_hosts),
+    ("startTimeout", _timeout("startTimeout")),
+    ("stopTimeout", _timeout("stopTimeout")),
+    ("restartPolicy", _restart_policy),
+    ("healthCheck", _health_check),
+    ("ulimits", _ulimits),
+    ("linuxParameters", _linux_parameters),
+    ("systemControls", _system_controls),
+    ("dockerSecurityOptions", _security_options),
+    ("versionConsistency", _version_consistency),
+    ("environmentFiles", _environment_files),
+    ("environment", _environment),
+)
+"""The rules of members that a container may do without, in the order in which their problems are said."""

@@ -50,19 +50,23 @@ def _container(container: Member, path: Path) -> Iterator[Problem]:
     for member in ("privileged", "dockerSecurityOptions", "disableNetworking"):
         if container.get(member):
             yield _unsupported((*path, member), member)
-    linux = container.get("linuxParameters") or {}
-    for member in ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness"):
-        if linux.get(member) not in (None, []):
-            yield _unsupported((*path, "linuxParameters", member), member)
-    for position, capability in enumerate((linux.get("capabilities") or {}).get("add") or ()):
-        if capability != "SYS_PTRACE":
-            text = f"Fargate compatible task definitions can only add the capability SYS_PTRACE, not {capability}"
-            yield Problem((*path, "linuxParameters", "capabilities", "add", position), text)
+    if linux := container.get("linuxParameters"):
+        yield from _linux_parameters(linux, (*path, "linuxParameters"))
     for member in ("startTimeout", "stopTimeout"):
         value = container.get(member)
         if value is not None and value not in TIMEOUTS:
             text = f"Invalid '{member}': {value}. On Fargate it is {TIMEOUTS.start} to {TIMEOUTS.stop - 1} seconds."
             yield Problem((*path, member), text)
+
+
+def _linux_parameters(linux: Member, path: Path) -> Iterator[Problem]:
+    for member in ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness"):
+        if linux.get(member) not in (None, []):
+            yield _unsupported((*path, member), member)
+    for position, capability in enumerate((linux.get("capabilities") or {}).get("add") or ()):
+        if capability != "SYS_PTRACE":
+            text = f"Fargate compatible task definitions can only add the capability SYS_PTRACE, not {capability}"
+            yield Problem((*path, "capabilities", "add", position), text)
 
 
 def _unsupported(path: Path, member: str) -> Problem:

@@ -23,11 +23,13 @@ def problems(params: Member) -> Iterator[Problem]:
             yield Problem((member,), "Role is not valid")
     for position, container in enumerate(params.get("containerDefinitions") or ()):
         path = ("containerDefinitions", position)
-        yield from _secrets(container, path)
+        if container.get("secrets"):
+            yield from _secrets(container, path)
         if _has_secrets(container) and not params.get("executionRoleArn"):
             text = "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
             yield Problem(path, text)
-        yield from _repository_credentials(container, path, execution_role=params.get("executionRoleArn"))
+        if (credentials := container.get("repositoryCredentials")) is not None:
+            yield from _repository_credentials(credentials, path, execution_role=params.get("executionRoleArn"))
 
 
 def is_role(text: str) -> bool:
@@ -35,10 +37,7 @@ def is_role(text: str) -> bool:
     return _ROLE.fullmatch(text) is not None
 
 
-def _repository_credentials(container: Member, path: Path, *, execution_role: str | None) -> Iterator[Problem]:
-    credentials = container.get("repositoryCredentials")
-    if credentials is None:
-        return
+def _repository_credentials(credentials: Member, path: Path, *, execution_role: str | None) -> Iterator[Problem]:
     parameter = credentials.get("credentialsParameter") or ""
     if not _SECRET.fullmatch(parameter):
         text = f"Invalid 'credentialsParameter': '{parameter}'. It is the ARN or the name of a Secrets Manager secret."
@@ -54,7 +53,7 @@ def _has_secrets(container: Member) -> bool:
 
 def _secrets(container: Member, path: Path) -> Iterator[Problem]:
     taken = {variable.get("name") for variable in container.get("environment") or ()}
-    for position, secret in enumerate(container.get("secrets") or ()):
+    for position, secret in enumerate(container["secrets"]):
         here, name = (*path, "secrets", position), secret.get("name") or ""
         if not _VARIABLE.fullmatch(name):
             yield Problem(here, "The secret name must not be empty, and has no '=' in it.")

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 _VCPU = re.compile(r"\s*(\d*\.?\d+)\s*vcpu\s*", re.IGNORECASE)
 _GB = re.compile(r"\s*(\d*\.?\d+)\s*gb\s*", re.IGNORECASE)
-_NUMBER = re.compile(r"\s*(\d{1,9})\s*")
+_DIGITS = 9
+"""Of the largest number that is read."""
 
 
 def _mib(first: int, last: int, step: int = 1024) -> tuple[int, ...]:
@@ -40,8 +41,9 @@ def memory_mib(text: str) -> int | None:
 
 
 def _read(text: str, large_unit: re.Pattern[str]) -> int | None:
-    if plain := _NUMBER.fullmatch(text):
-        return int(plain[1])
+    number = text.strip()
+    if number.isdecimal() and len(number) <= _DIGITS:
+        return int(number)
     if large := large_unit.fullmatch(text):
         units = Decimal(large[1]) * 1024
         return int(units) if units == units.to_integral_value() and units < 10**9 else None

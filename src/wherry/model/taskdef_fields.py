@@ -251,16 +251,16 @@ def refusals(
     fields: Mapping[str, Mapping[str, Verdict]] = FIELDS,
 ) -> Iterator[Problem]:
     """Find what `params`, of the structure `shape` at `path`, asks for and Wherry does not honour yet."""
+    members = fields[shape]
     for name, value in params.items():
-        here = (*path, name)
-        match fields[shape].get(name):
-            case Refused() as refused if not refused.allows(value):
-                yield Problem(here, f"{written(here)} is not supported: {refused.sentence}", Source.WHERRY)
-            case Honoured(shape=str(below)):
-                for place, item in _structures(value, here):
-                    yield from refusals(item, below, place, fields=fields)
-            case _:
-                pass
+        verdict = members.get(name)
+        if isinstance(verdict, Refused):
+            if not verdict.allows(value):
+                here = (*path, name)
+                yield Problem(here, f"{written(here)} is not supported: {verdict.sentence}", Source.WHERRY)
+        elif verdict is not None and verdict.shape is not None:
+            for place, item in _structures(value, (*path, name)):
+                yield from refusals(item, verdict.shape, place, fields=fields)
 
 
 def _structures(value: Any, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:

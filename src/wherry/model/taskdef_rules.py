@@ -27,6 +27,12 @@ MAX_CONTAINERS = 10
 STORAGE_SIZES = range(21, 200 + 1)
 """GiB of ephemeral storage that a task can ask for."""
 
+_MODES: Mapping[str, tuple[str, ...]] = {
+    "networkMode": ("bridge", "host", "awsvpc", "none"),
+    "pidMode": ("host", "task"),
+    "ipcMode": ("host", "task", "none"),
+}
+_COMPATIBILITIES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 _TROUBLE = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 
 
@@ -70,18 +76,22 @@ def _family(params: Member) -> Iterator[Problem]:
 
 
 def _modes(params: Member) -> Iterator[Problem]:
-    yield from one_of(params.get("networkMode"), ("bridge", "host", "awsvpc", "none"), ("networkMode",))
-    yield from one_of(params.get("pidMode"), ("host", "task"), ("pidMode",))
-    yield from one_of(params.get("ipcMode"), ("host", "task", "none"), ("ipcMode",))
+    for member, allowed in _MODES.items():
+        if (mode := params.get(member)) is not None:
+            yield from one_of(mode, allowed, (member,))
     compatibilities = params.get("requiresCompatibilities") or ()
     for position, name in enumerate(compatibilities):
-        allowed = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
-        for problem in one_of(name, allowed, ("requiresCompatibilities",)):
+        for problem in one_of(name, _COMPATIBILITIES, ("requiresCompatibilities",)):
             yield msgspec.structs.replace(problem, path=("requiresCompatibilities", position))
     if "EXTERNAL" in compatibilities and network_mode(params) == "awsvpc":
         yield Problem(("networkMode",), "External instances do not support network mode 'awsvpc'.")
-    yield from storage_problems(params.get("ephemeralStorage") or {}, ("ephemeralStorage", "sizeInGiB"))
-    platform = params.get("runtimePlatform") or {}
+    if storage := params.get("ephemeralStorage"):
+        yield from storage_problems(storage, ("ephemeralStorage", "sizeInGiB"))
+    if platform := params.get("runtimePlatform"):
+        yield from _platform(platform)
+
+
+def _platform(platform: Member) -> Iterator[Problem]:
     yield from one_of(platform.get("cpuArchitecture"), ("X86_64", "ARM64"), ("runtimePlatform", "cpuArchitecture"))
     system = platform.get("operatingSystemFamily")
     if system is not None and not system.startswith("WINDOWS_SERVER_"):
@@ -174,6 +184,11 @@ def _dependencies(params: Member) -> Iterator[Problem]:
             graph.setdefault(str(container.get("name")), set()).add(str(target.get("name")))
         for source in container.get("volumesFrom") or ():
             graph.setdefault(str(container.get("name")), set()).add(str(source.get("sourceContainer")))
+    if graph:
+        yield from _circles(graph)
+
+
+def _circles(graph: Mapping[str, set[str]]) -> Iterator[Problem]:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

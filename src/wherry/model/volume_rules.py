@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from wherry.model.problem import Path, Problem
@@ -36,7 +36,8 @@ def problems(params: Member) -> Iterator[Problem]:
     known = {container.get("name") for container in containers}
     for position, container in enumerate(containers):
         path = ("containerDefinitions", position)
-        yield from _mount_points(container, (*path, "mountPoints"), names)
+        if mounts := container.get("mountPoints"):
+            yield from _mount_points(mounts, (*path, "mountPoints"), names)
         for index, source in enumerate(container.get("volumesFrom") or ()):
             name = source.get("sourceContainer")
             if name not in known or name == container.get("name"):
@@ -116,9 +117,9 @@ def _efs(efs: Member, path: Path) -> Iterator[Problem]:
         yield Problem(where, "Transit encryption must be enabled when an EFS access point is specified.")
 
 
-def _mount_points(container: Member, path: Path, volumes: set[str]) -> Iterator[Problem]:
+def _mount_points(mounts: Iterable[Member], path: Path, volumes: set[str]) -> Iterator[Problem]:
     seen: set[str] = set()
-    for position, mount in enumerate(container.get("mountPoints") or ()):
+    for position, mount in enumerate(mounts):
         here, target = (*path, position), mount.get("containerPath") or ""
         if (mount.get("sourceVolume") or "") not in volumes:
             yield Problem(here, f"Unknown volume '{mount.get('sourceVolume') or 'null'}'.")
