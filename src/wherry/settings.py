@@ -59,7 +59,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     exec_idle: Seconds = 1200
     """How long a session of ECS Exec may be without input and output: ECS says 20 minutes. 0: for ever."""
     sweep: Seconds = 30
-    """Between two sweeps that mark everything dirty."""
+    """Between two sweeps that find whatever nobody was told of."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ Step = Callable[[str], Awaitable[float | None]]
 """Looks at one key and does what is to be done; returns the seconds after which to look again in any case, or None."""
 
 Sweep = Callable[[], Awaitable[Iterable[str]]]
-"""Names every key there is."""
+"""Names every key there is, or those about which something may have to be done."""
 
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds before the first retry of a failed key, and the most that doubling makes of it."""

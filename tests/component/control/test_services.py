@@ -290,3 +290,25 @@ async def test_a_failing_transaction_leaves_nothing_behind_and_is_tried_again(cl
     assert await cluster.read(Task) == []
     await cluster.store.write(lambda tx: tx.put(structs.replace(definition, version=0)))
     await cluster.until(cluster.stable, seconds=100)
+
+
+async def test_a_change_whose_bell_was_lost_is_found_by_the_sweep(cluster, monkeypatch):
+    await cluster.create(desired=2)
+    await cluster.until(lambda: completed(cluster))
+    await anyio.sleep(100)
+    (victim, _) = await cluster.running()
+    with monkeypatch.context() as deaf:
+        deaf.setattr(cluster.store.bell, "ring", lambda _: None)
+        await cluster.kill(victim)
+    await cluster.until(cluster.stable, seconds=Settings().timing.sweep + 5)
+    assert victim.task_arn not in {one.task_arn for one in await cluster.running()}
+
+
+async def test_a_service_of_which_nothing_changes_is_not_looked_at_for_hours(cluster, monkeypatch):
+    await cluster.create(desired=2)
+    await cluster.until(lambda: completed(cluster))
+    await anyio.sleep(100)
+    looks = []
+    monkeypatch.setattr(services, "load", lambda _, service_arn: looks.append(service_arn))
+    await anyio.sleep(4 * 3600)
+    assert looks == []
