@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,6 +15,8 @@ from wherry.model.sizes import cpu_units, memory_mib
 from wherry.model.taskdef import (
     ContainerDefinition,
     EphemeralStorage,
+    FirelensConfiguration,
+    LogConfiguration,
     PortMapping,
     RuntimePlatform,
     Secret,
@@ -89,6 +91,8 @@ def _digits(number: int | None) -> str | None:
 
 def _container(raw: Member, mode: str) -> ContainerDefinition:
     container = msgspec.convert(raw, ContainerDefinition)
+    if not container.port_mappings:
+        return container
     ports = tuple(_port(port, mode) for port in container.port_mappings)
     return msgspec.structs.replace(container, port_mappings=ports)
 
@@ -125,9 +129,13 @@ def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> 
         yield _AGENT + "task-iam-role"
     if params.get("enableFaultInjection"):
         yield "ecs.capability.fault-injection"
-    yield from _log_attributes(params, containers)
-    yield from _firelens_attributes(containers)
-    yield from _volume_attributes(params)
+    for container in containers:
+        if (logs := container.log_configuration) is not None:
+            yield from _log_attributes(logs, execution_role=params.get("executionRoleArn"))
+    for container in containers:
+        if (router := container.firelens_configuration) is not None:
+            yield from _firelens_attributes(router)
+    yield from _volume_attributes(params.get("volumes") or ())
     if network_mode(params) == "awsvpc":
         yield _AGENT + "docker-remote-api.1.18"
         yield "ecs.capability.task-eni"
@@ -135,28 +143,26 @@ def _attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> 
         yield "ecs.capability.task-cpu-mem-limit"
 
 
-def _volume_attributes(params: Member) -> Iterator[str]:
-    for volume in params.get("volumes") or ():
+def _volume_attributes(volumes: Iterable[Member]) -> Iterator[str]:
+    for volume in volumes:
         if (docker := volume.get("dockerVolumeConfiguration")) is not None:
             yield f"{_AGENT}docker-volume-driver.{docker.get('driver') or 'local'}"
         if (efs := volume.get("efsVolumeConfiguration")) is not None:
             yield "ecs.capability.efsAuth" if efs.get("authorizationConfig") else "ecs.capability.efs"
 
 
-def _log_attributes(params: Member, containers: tuple[ContainerDefinition, ...]) -> Iterator[str]:
-    for logs in filter(None, (container.log_configuration for container in containers)):
-        yield f"{_AGENT}logging-driver.{logs.log_driver}"
-        if logs.log_driver == "awslogs" and params.get("executionRoleArn"):
-            yield "ecs.capability.execution-role-awslogs"
-        for secret in logs.secret_options:
-            yield f"ecs.capability.secrets.{_provider(secret)}.bootstrap.log-driver"
+def _log_attributes(logs: LogConfiguration, *, execution_role: str | None) -> Iterator[str]:
+    yield f"{_AGENT}logging-driver.{logs.log_driver}"
+    if logs.log_driver == "awslogs" and execution_role:
+        yield "ecs.capability.execution-role-awslogs"
+    for secret in logs.secret_options:
+        yield f"ecs.capability.secrets.{_provider(secret)}.bootstrap.log-driver"
 
 
-def _firelens_attributes(containers: tuple[ContainerDefinition, ...]) -> Iterator[str]:
-    for router in filter(None, (container.firelens_configuration for container in containers)):
-        yield f"ecs.capability.firelens.{router.type}"
-        if (file_type := router.options.get("config-file-type")) is not None:
-            yield f"ecs.capability.firelens.options.config.{file_type}"
+def _firelens_attributes(router: FirelensConfiguration) -> Iterator[str]:
+    yield f"ecs.capability.firelens.{router.type}"
+    if (file_type := router.options.get("config-file-type")) is not None:
+        yield f"ecs.capability.firelens.options.config.{file_type}"
 
 
 def _image_attributes(container: ContainerDefinition, *, execution_role: str | None) -> Iterator[str]:
