@@ -265,4 +265,5 @@ async def a_bench(tmp_path: Path, *, sandbox: SandboxChoice = "namespace", **run
                 yield bench
             finally:
                 await engine.remove_everything()
-        assert await leftovers(docker, instance) == []
+        left = await leftovers(docker, instance)
+        assert left == [], left

@@ -189,4 +189,4 @@ def left_in_kernel(instance: str) -> list[str]:
     found += [name for name in namespaces.listed("wherry-") if names.task_of_namespace(instance, name)]
     found += [str(path) for path in cgroups(f"wherry/{instance}")]
     admitted = Path("/run/wherry/containers").glob("*")
-    return found + [str(path) for path in admitted if f"wherry-{instance}-" in str(path.readlink())]
+    return found + [str(path) for path in admitted if f"wherry-{instance}-" in path.read_text()]

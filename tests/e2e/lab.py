@@ -196,7 +196,7 @@ class Wherry:
     def remains(self) -> dict[str, list[str]]:
         """List what is on the host of this data directory's agent; nothing after `wherry down`."""
         own = self.instance
-        links = Path("/run/wherry/containers")
+        admitted = Path("/run/wherry/containers")
         found = {
             "containers": run("docker", "ps", "-aq", "--filter", f"label=wherry.instance={own}").stdout.split(),
             "volumes": run(
@@ -207,7 +207,7 @@ class Wherry:
             "interfaces": [str(path) for path in Path("/sys/class/net").glob("whr*") if own in _alias(path)],
             "cgroups": [str(path) for path in cgroups(f"wherry/{own}")],
             "log routers": [str(path) for path in Path("/run/wherry/firelens", own).glob("*")],
-            "links": [str(path) for path in links.glob("*") if own in str(path.readlink())] if links.exists() else [],
+            "admitted": [str(path) for path in admitted.glob("*") if own in path.read_text()],
             "task files": [str(path) for path in (self.data / "agent" / "tasks").glob("*")],
         }
         return {kind: things for kind, things in found.items() if things}

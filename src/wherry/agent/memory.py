@@ -90,6 +90,9 @@ class Told(Struct, frozen=True):
     stopped_at: float | None = None
 
 
+_NOTHING = ContainerMemory()
+
+
 class Assignment(Struct, frozen=True):
     """A task of this host, from the payload that brought it until nothing of it is left.
 
@@ -118,12 +121,15 @@ class Assignment(Struct, frozen=True):
 
     def memory(self, name: str) -> ContainerMemory:
         """Return what is known of a container."""
-        return self.containers.get(name, ContainerMemory())
+        return self.containers.get(name, _NOTHING)
 
     @property
     def stopping(self) -> bool:
         """Whether the task is on its way out: asked to stop, or an essential container ended, or one never came up."""
         if self.desired is DesiredStatus.STOPPED or self.fault is not None:
             return True
-        known = [(container.essential, self.memory(container.name)) for container in self.spec.containers]
-        return any(m.fault is not None or (essential and m.end is not None) for essential, m in known)
+        for container in self.spec.containers:
+            known = self.memory(container.name)
+            if known.fault is not None or (container.essential and known.end is not None):
+                return True
+        return False

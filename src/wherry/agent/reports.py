@@ -40,17 +40,18 @@ def due(view: View) -> Report | None:
 
 def task_report(view: View) -> TaskReport | None:
     """Describe the task if it is RUNNING or STOPPED: agents report no other status."""
-    if not view.stopped and not view.running:
+    stopped = view.stopped
+    if not stopped and not view.running:
         return None
     known = [container.memory for container in view.containers]
     ends = [c.memory.end for c in view.containers if c.spec.essential and c.memory.end is not None]
     return TaskReport(
-        status="STOPPED" if view.stopped else "RUNNING",
-        reason=_reason(view) if view.stopped else None,
+        status="STOPPED" if stopped else "RUNNING",
+        reason=_reason(view) if stopped else None,
         containers=tuple(_container(container) for container in view.containers),
         pull_started_at=_extreme(min, (memory.pull_started_at for memory in known)),
         pull_stopped_at=_extreme(max, (memory.pull_stopped_at for memory in known)),
-        execution_stopped_at=_extreme(min, (end.at for end in ends)) if view.stopped else None,
+        execution_stopped_at=_extreme(min, (end.at for end in ends)) if stopped else None,
     )
 
 

@@ -30,8 +30,9 @@ class Sample(Struct, frozen=True):
 
 def health(views: Iterable[View]) -> list[TaskHealth]:
     """Describe the containers that have a health check, of tasks that are not over."""
-    described = (_task_health(view) for view in views if not view.stopped)
-    return [task for task in described if task.containers]
+    return [
+        _task_health(view) for view in views if any(c.spec.health_check for c in view.containers) and not view.stopped
+    ]
 
 
 def _task_health(view: View) -> TaskHealth:

@@ -1,12 +1,14 @@
-"""Containers of an engine whose log drivers find nobody for a while."""
+"""Containers of an engine that answers as a test says."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
 
 import anyio
 import pytest
+from tests.unit.agent.worlds import a_task
 
 from wherry.agent.runtime.base import RuntimeFault
 from wherry.agent.runtime.docker import containers, translate
@@ -69,3 +71,53 @@ async def test_what_keeps_it_from_starting_is_told_in_the_end(monkeypatch, way: 
     with pytest.raises(RuntimeFault, match="CannotStartContainerError: Error response from daemon: "):
         await getattr(containers_of(engine), way)("id")
     assert engine.starts == starts
+
+
+class Going(Engine):
+    """An engine that is removing a container already, which is seen a few times yet."""
+
+    def __init__(self, seen: float) -> None:
+        super().__init__("", 0)
+        self.seen = seen
+
+    async def call(self, method: str, _: str, **__: Any) -> Any:
+        if method == "DELETE":
+            raise EngineError(409, "removal of container id is already in progress")
+        self.seen -= 1
+        if self.seen < 0:
+            raise EngineError(404, "No such container: id")
+        return CREATED
+
+
+async def test_a_removal_that_is_in_progress_is_waited_for() -> None:
+    engine = Going(2)
+    await containers_of(engine).remove("id")
+    assert engine.seen < 0
+
+
+async def test_a_removal_that_does_not_end_is_a_fault(monkeypatch) -> None:
+    monkeypatch.setattr(containers, "_REMOVAL", 0.05)
+    with pytest.raises(RuntimeFault, match=r"CannotRemoveContainerError: .*already in progress"):
+        await containers_of(Going(math.inf)).remove("id")
+
+
+class Noting(Engine):
+    """An engine that creates, and notes what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__("", 0)
+        self.asked: list[str] = []
+
+    async def call(self, method: str, path: str, **_: Any) -> Any:
+        self.asked.append(f"{method} {path}")
+        return {"Id": "id"} if path == "containers/create" else CREATED
+
+
+async def test_what_was_created_here_is_started_without_another_look_but_only_once() -> None:
+    engine = Noting()
+    own = containers_of(engine)
+    assert await own.create("name", a_task(), {"HostConfig": {}}) == "id"
+    await own.start("id")
+    assert engine.asked == ["POST containers/create", "POST containers/id/start"]
+    await own.start("id")
+    assert engine.asked[2:] == ["GET containers/id/json", "POST containers/id/start"]

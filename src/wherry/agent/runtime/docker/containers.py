@@ -20,6 +20,8 @@ from wherry.agent.runtime.together import together
 from wherry.agent.sandbox import names, namespaces
 from wherry.agent.spec import TaskSpec
 
+_REMOVAL = 60.0
+"""Seconds within which the engine has removed a container."""
 _UNANSWERED_STARTS, _UNANSWERED_PAUSE = 20, 0.5
 """How often a container is started whose log driver finds nobody, and the seconds between: this agent has just come."""
 
@@ -143,10 +145,19 @@ class Containers:
         try:
             await self._engine.call("DELETE", f"containers/{runtime_id}", params={"force": "1", "v": "1"})
         except EngineError as error:
-            # 409: a removal is already in progress.
-            if error.status not in {404, 409}:
+            if error.status == 409:
+                await self._until_gone(runtime_id, error)
+            elif error.status != 404:
                 raise _fault("CannotRemoveContainerError", error) from error
         dismiss(runtime_id)
+
+    async def _until_gone(self, runtime_id: str, refusal: EngineError) -> None:
+        """Wait for a removal that is in progress already, such as one whose agent has ended."""
+        given_up = anyio.current_time() + _REMOVAL
+        while await self.inspect(runtime_id) is not None:
+            if anyio.current_time() > given_up:
+                raise _fault("CannotRemoveContainerError", refusal)
+            await anyio.sleep(0.02)
 
     async def inspect(self, name: str) -> dict[str, Any] | None:
         """Describe a container, by id or name; None if there is none."""
