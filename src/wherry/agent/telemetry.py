@@ -30,9 +30,8 @@ class Sample(Struct, frozen=True):
 
 def health(views: Iterable[View]) -> list[TaskHealth]:
     """Describe the containers that have a health check, of tasks that are not over."""
-    return [
-        _task_health(view) for view in views if any(c.spec.health_check for c in view.containers) and not view.stopped
-    ]
+    checked = (view for view in views if any(one.spec.health_check is not None for one in view.containers))
+    return [_task_health(view) for view in checked if not view.stopped]
 
 
 def _task_health(view: View) -> TaskHealth:
