@@ -92,12 +92,11 @@ def forget_connections(tx: Tx, now: float) -> None:
 
 def assignments(tx: Tx, instance_arn: str, among: Collection[str] | None = None) -> list[Assignment]:
     """List the tasks of the instance that are not over, all of them or those that are `among` some ARNs."""
-    if among is None:
-        found = tx.find(Task, container_instance_arn=instance_arn, last_status=placing.ALIVE)
-    else:
-        named = tx.find(Task, task_arn=among)
-        found = [task for task in named if task.container_instance_arn == instance_arn and not task.is_stopped]
-    return [Assignment(task.task_arn, task.desired_status) for task in found]
+    named = {} if among is None else {"task_arn": among}
+    # No more than that is read of the rows: the tasks of a host may be thousands, and nearly all of them unchanged.
+    columns = ("task_arn", "desired_status")
+    found = tx.tally(Task, columns, container_instance_arn=instance_arn, last_status=placing.ALIVE, **named)
+    return [Assignment(task_arn, DesiredStatus(wanted)) for task_arn, wanted in found]
 
 
 def translate(tx: Tx, task_arns: Collection[str], *, terms: Terms, custom: Custom) -> list[tuple[PayloadTask, Assumed]]:
