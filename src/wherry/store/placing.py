@@ -8,7 +8,7 @@ outside of it: that is why every decision is checked again where it is carried o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -81,12 +81,19 @@ def survey(tx: Tx, tasks: Sequence[Task]) -> Survey:
     architectures = {
         ref: _architecture(tx.get(TaskDefinition, ref)) for ref in {task.task_definition_arn for task in tasks}
     }
-    sites = _sites(tx, {subnet_id for task in tasks for subnet_id in _subnet_ids(task)})
+    subnet_ids = sorted({subnet_id for task in tasks for subnet_id in _subnet_ids(task)})
+    subnets = [s for s in (tx.get(Subnet, subnet_id) for subnet_id in subnet_ids) if s is not None]
+    groups, zones = {spread_group(task) for task in tasks}, {subnet.availability_zone for subnet in subnets}
+    zone_places = {zone_place(group, zone): (group, zone) for group, zone in product(groups, zones)}
+    hosts = [instance.container_instance_arn for instance in instances]
+    reserved = _reserved(tx, [*hosts, *(subnet.subnet_id for subnet in subnets), *zone_places])
     return Survey(
         needs=[_need(task, architectures[task.task_definition_arn]) for task in tasks],
-        hosts=_hosts(tx, instances),
-        sites=sites,
-        tasks_per_zone=_tasks_per_zone(tx, {spread_group(task) for task in tasks}, {site.zone for site in sites}),
+        hosts=[_host(instance, reserved) for instance in instances],
+        sites=[_site(subnet, reserved) for subnet in subnets],
+        tasks_per_zone=Counter(
+            {zone: reserved[place].holders for place, zone in zone_places.items() if place in reserved}
+        ),
     )
 
 
@@ -99,7 +106,8 @@ def apply(tx: Tx, decisions: Iterable[Placed], *, now: float, entropy: Entropy) 
     decisions = list(decisions)
     arns = {decision.instance_arn for decision in decisions}
     instances = [i for i in (tx.get(ContainerInstance, instance_arn) for instance_arn in arns) if i is not None]
-    hosts = {host.instance_arn: host for host in _hosts(tx, instances)}
+    reserved = _reserved(tx, arns)
+    hosts = {instance.container_instance_arn: _host(instance, reserved) for instance in instances}
     active = {i.container_instance_arn for i in instances if i.status is InstanceStatus.ACTIVE}
     placed: list[Task] = []
     for decision in decisions:
@@ -199,18 +207,14 @@ def _with_host(task: Task, decision: Placed, interface: NetworkInterface, *, now
     return advance(placed, TaskStatus.PENDING, now=now)
 
 
-def _hosts(tx: Tx, instances: Sequence[ContainerInstance]) -> list[Host]:
-    reserved = _reserved(tx, [instance.container_instance_arn for instance in instances])
-    return [_host(instance, reserved.get(instance.container_instance_arn)) for instance in instances]
-
-
-def _host(instance: ContainerInstance, reserved: Reserved | None) -> Host:
+def _host(instance: ContainerInstance, reserved: Mapping[str, Reserved]) -> Host:
+    taken = reserved.get(instance.container_instance_arn)
     return Host(
         instance_arn=instance.container_instance_arn,
         cpu=instance.cpu,
         memory=instance.memory,
-        free_cpu=instance.cpu - (reserved.cpu if reserved else 0),
-        free_memory=instance.memory - (reserved.memory if reserved else 0),
+        free_cpu=instance.cpu - (taken.cpu if taken else 0),
+        free_memory=instance.memory - (taken.memory if taken else 0),
         architecture=instance.architecture,
         connected=instance.agent_connected,
         zones=instance.availability_zones,
@@ -221,27 +225,17 @@ def _reserved(tx: Tx, places: Collection[str]) -> dict[str, Reserved]:
     return {reserved.place: reserved for reserved in tx.find(Reserved, place=places)}
 
 
-def _tasks_per_zone(tx: Tx, groups: Iterable[str], zones: Iterable[str]) -> Counter[tuple[str, str]]:
-    places = {zone_place(group, zone): (group, zone) for group, zone in product(groups, zones)}
-    return Counter({places[place]: reserved.holders for place, reserved in _reserved(tx, places.keys()).items()})
-
-
 def _less(host: Host, task: Task) -> Host:
     return structs.replace(host, free_cpu=host.free_cpu - task.cpu, free_memory=host.free_memory - task.memory)
 
 
-def _sites(tx: Tx, subnet_ids: Iterable[str]) -> list[Site]:
-    subnets = [s for s in (tx.get(Subnet, subnet_id) for subnet_id in sorted(subnet_ids)) if s is not None]
-    reserved = _reserved(tx, [subnet.subnet_id for subnet in subnets])
-    taken = {subnet_id: addresses.holders for subnet_id, addresses in reserved.items()}
-    return [
-        Site(
-            subnet_id=subnet.subnet_id,
-            zone=subnet.availability_zone,
-            free=network.usable_addresses(subnet.cidr_block) - taken.get(subnet.subnet_id, 0),
-        )
-        for subnet in subnets
-    ]
+def _site(subnet: Subnet, reserved: Mapping[str, Reserved]) -> Site:
+    taken = reserved.get(subnet.subnet_id)
+    return Site(
+        subnet_id=subnet.subnet_id,
+        zone=subnet.availability_zone,
+        free=network.usable_addresses(subnet.cidr_block) - (taken.holders if taken else 0),
+    )
 
 
 def _need(task: Task, architecture: str | None) -> Need:
