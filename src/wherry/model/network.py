@@ -92,6 +92,7 @@ _network = lru_cache(maxsize=1024)(IPv4Network)
 """Subnets are few and asked about with every task."""
 
 
+@lru_cache(maxsize=1024)
 def usable_addresses(cidr_block: str) -> int:
     """Count the addresses of a subnet that interfaces can have."""
     return max(_network(cidr_block).num_addresses - RESERVED_ADDRESSES - 1, 0)

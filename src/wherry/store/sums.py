@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from wherry.model.reserved import Reserved, Share
@@ -10,15 +9,14 @@ from wherry.model.reserved import Reserved, Share
 
 def difference(before: Iterable[Share], after: Iterable[Share]) -> Iterator[Share]:
     """Tell by how much each place changes; a place that stays as it is is left out."""
-    cpu, memory, holders = Counter[str](), Counter[str](), Counter[str]()
+    changes: dict[str, tuple[int, int, int]] = {}
     for sign, shares in ((-1, before), (1, after)):
-        for share in shares:
-            cpu[share.place] += sign * share.cpu
-            memory[share.place] += sign * share.memory
-            holders[share.place] += sign * share.holders
-    for place in holders:
-        if cpu[place] or memory[place] or holders[place]:
-            yield Share(place, cpu[place], memory[place], holders[place])
+        for place, cpu, memory, holders in shares:
+            known = changes.get(place, (0, 0, 0))
+            changes[place] = (known[0] + sign * cpu, known[1] + sign * memory, known[2] + sign * holders)
+    for place, change in changes.items():
+        if any(change):
+            yield Share(place, *change)
 
 
 def added(reserved: Reserved, share: Share) -> Reserved:
