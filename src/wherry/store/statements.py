@@ -1,7 +1,8 @@
 """The SQL of one dialect: described in SQLAlchemy Core, compiled once, run by whoever holds a DBAPI connection.
 
 Compiling per call costs more than SQLite takes to commit; so a statement is cached by the shape of its question, and
-lists travel as one parameter (a JSON array, or an SQL array), so that their length is no part of the shape.
+lists travel as one parameter (a JSON array, or an SQL array), so that their length is no part of the shape. Short ones
+are an exception on SQLite: taking a JSON array apart costs it more than finding the rows.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ Filter = Scalar | Collection[Scalar] | Range | None
 Row = Mapping[str, Any]
 
 
+SHORT = 8
+"""The longest list whose values are parameters of their own on SQLite."""
+
+
 class Shape(NamedTuple):
     """What is asked, without the values: columns with their kind of filter, the order, and what bounds the answer."""
 
@@ -40,6 +45,7 @@ class TableStatements(Generic[E]):
         self._described = described
         self._dialect = dialect
         self._postgres = dialect.name == "postgresql"
+        self._short = 0 if self._postgres else SHORT
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(table.type)
         self.key_of = attrgetter(table.key)
@@ -118,6 +124,9 @@ class TableStatements(Generic[E]):
                 case Range(start, end):
                     kind = ("from" if start is not None else "") + ("until" if end is not None else "")
                     values |= {f"{name}_from": plain(start), f"{name}_until": plain(end)}
+                case _ if 0 < len(wanted) <= self._short:
+                    kind = f"in {len(wanted)}"
+                    values |= {f"{name}_{i}": plain(value) for i, value in enumerate(wanted)}
                 case _:
                     kind, values[name] = "in", self._pack([plain(value) for value in wanted])
             shape.append((name, kind))
@@ -148,6 +157,9 @@ class TableStatements(Generic[E]):
                 conditions.append(column == sa.bindparam(name, type_=column.type))
             if kind == "in":
                 conditions.append(self._member(column, name))
+            if kind.startswith("in "):
+                members = range(int(kind.removeprefix("in ")))
+                conditions.append(column.in_([sa.bindparam(f"{name}_{i}", type_=column.type) for i in members]))
             if kind.startswith("from"):
                 conditions.append(column >= sa.bindparam(f"{name}_from", type_=column.type))
             if kind.endswith("until"):
@@ -167,23 +179,20 @@ class TableStatements(Generic[E]):
         return str(statement.compile(dialect=self._dialect))
 
 
-class Statements:
-    """The statements over every table of a schema, compiled when a table is first used."""
+class Statements(dict[type[Entity], TableStatements[Any]]):
+    """The statements over every table of a schema by the types of the entities, compiled at their first use."""
 
     def __init__(self, schema: Schema, dialect: sa.Dialect) -> None:
+        super().__init__()
         self._schema = schema
         self._dialect = dialect
-        self._tables: dict[type[Entity], TableStatements[Any]] = {}
 
-    def of(self, type_: type[E]) -> TableStatements[E]:
-        """Return the statements over the table of a type of entity."""
-        found = self._tables.get(type_)
-        if found is None:
-            # Two threads may do this at once; then one's work is for nothing.
-            table = self._schema.tables[type_]
-            described = self._schema.metadata.tables[table.name]
-            found = self._tables[type_] = TableStatements(table, described, self._dialect)
-        return found
+    def __missing__(self, type_: type[Entity]) -> TableStatements[Any]:
+        # Two threads may do this at once; then one's work is for nothing.
+        table = self._schema.tables[type_]
+        described = self._schema.metadata.tables[table.name]
+        made = self[type_] = TableStatements(table, described, self._dialect)
+        return made
 
 
 def position(values: Sequence[Scalar]) -> dict[str, Any]:

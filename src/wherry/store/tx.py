@@ -15,6 +15,9 @@ from wherry.store.schema import E, Key, Scalar
 from wherry.store.statements import Filter, Shape, Statements, TableStatements, position
 from wherry.store.sums import added, difference
 
+_UNASKED: Any = object()
+"""Stands for what is not known, where None says that there is nothing."""
+
 
 class Tx:
     """One transaction, alive only while its function runs. It sees its own writes.
@@ -35,11 +38,13 @@ class Tx:
     def get(self, type_: type[E], key: str) -> E | None:
         """Read the entity with that key."""
         place = (type_, key)
-        if place not in self._known:
-            sql = self._statements.of(type_)
-            row = self._execute(sql.get, {"this_key": key}).fetchone()
-            self._known[place] = None if row is None else sql.decode(row[0])
-        found: E | None = self._known[place]
+        known: E | None = self._known.get(place, _UNASKED)
+        if known is not _UNASKED:
+            return known
+        sql = self._statements[type_]
+        row = self._execute(sql.get, {"this_key": key}).fetchone()
+        found: E | None = None if row is None else sql.decode(row[0])
+        self._known[place] = found
         return found
 
     def find(
@@ -59,7 +64,7 @@ class Tx:
         They come in the `order` of the named columns and then of the key, or backwards; `after` is the position of
         the last one seen: its values of the `order` columns and its key, or only its key where there is no `order`.
         """
-        sql = self._statements.of(type_)
+        sql = self._statements[type_]
         filters, values = sql.parameters(equals)
         ordered = (order,) if isinstance(order, str) else order
         if after is not None:
@@ -71,19 +76,20 @@ class Tx:
             values["at_most"] = limit
         shape = Shape(filters, ordered, descending, after is not None, limit is not None)
         found = [sql.decode(body) for (body,) in self._execute(sql.find(shape), values).fetchall()]
-        self._known.update(((type_, sql.key_of(entity)), entity) for entity in found)
+        for entity in found:
+            self._known[type_, sql.key_of(entity)] = entity
         return found
 
     def count(self, type_: type[E], /, **equals: Filter) -> int:
         """Count the entities that `find` with the same filters would read."""
-        sql = self._statements.of(type_)
+        sql = self._statements[type_]
         filters, values = sql.parameters(equals)
         row = self._execute(sql.count(Shape(filters)), values).fetchone()
         return 0 if row is None else int(row[0])
 
     def tally(self, type_: type[E], by: tuple[str, ...], /, **equals: Filter) -> dict[tuple[Any, ...], int]:
         """Count the entities that `find` would read, by the values of the columns named in `by`."""
-        sql = self._statements.of(type_)
+        sql = self._statements[type_]
         filters, values = sql.parameters(equals)
         rows = self._execute(sql.tally(Shape(filters, order=by)), values).fetchall()
         return {tuple(group): int(number) for *group, number in rows}
@@ -95,7 +101,7 @@ class Tx:
         it was read.
         """
         self._check_writable()
-        sql = self._statements.of(type(entity))
+        sql = self._statements[type(entity)]
         before = self._shares_before(sql, entity)
         written = msgspec.structs.replace(entity, version=entity.version + 1)
         values = sql.row(written)
@@ -115,7 +121,7 @@ class Tx:
     def delete(self, entity: E) -> None:
         """Remove a stored entity; raises `Conflict` if it has changed or gone since it was read."""
         self._check_writable()
-        sql = self._statements.of(type(entity))
+        sql = self._statements[type(entity)]
         before = self._shares_before(sql, entity)
         cursor = self._execute(sql.delete, {"this_key": sql.key_of(entity), "this_version": entity.version})
         if cursor.rowcount != 1:
