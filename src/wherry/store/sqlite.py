@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -83,6 +81,22 @@ class SqliteConnection:
         return self._connection.in_transaction
 
 
+class _Loan:
+    """A connection that reads, for the length of a block."""
+
+    __slots__ = ("_connection", "_readers")
+
+    def __init__(self, readers: SimpleQueue[SqliteConnection]) -> None:
+        self._readers = readers
+        self._connection = readers.get()
+
+    def __enter__(self) -> SqliteConnection:
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._readers.put(self._connection)
+
+
 class SqliteDatabase:
     """A database file and its lock, or with no `path` a database in memory with one connection for everything."""
 
@@ -108,14 +122,9 @@ class SqliteDatabase:
         """Return the connection that writes."""
         return self._writer
 
-    @contextmanager
-    def reader(self) -> Iterator[SqliteConnection]:
+    def reader(self) -> _Loan:
         """Lend a connection that reads."""
-        connection = self._readers.get()
-        try:
-            yield connection
-        finally:
-            self._readers.put(connection)
+        return _Loan(self._readers)
 
     def close(self) -> None:
         """Close the connections, which folds the log into the file, and release the lock."""
