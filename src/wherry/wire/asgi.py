@@ -10,7 +10,6 @@ from starlette.types import Receive, Scope, Send
 
 from wherry.wire.message import Request, Response
 
-_UTF8 = ("utf-8", "surrogateescape")
 _DRAINED = 4
 """How many times the limit of a body is read and dropped, so that the client can finish and read the refusal."""
 
@@ -31,8 +30,7 @@ class ClientGoneError(Exception):
 async def read_request(scope: Scope, receive: Receive, max_body: int) -> Request:
     """The whole request; raises `BodyTooLargeError` and `ClientGoneError`."""
     head = read_head(scope)
-    announced = head.header("content-length")
-    if head.header("expect") is not None and announced is not None and int(announced) > max_body:
+    if head.header("expect") is not None and int(head.header("content-length") or 0) > max_body:
         raise BodyTooLargeError(head)  # the client waits for leave to send
     chunks: list[bytes] = []
     size, more = 0, True
@@ -58,9 +56,14 @@ def read_head(scope: Scope) -> Request:
     """The request line and headers; the upgrade to a websocket is a GET."""
     return Request(
         method=scope.get("method", "GET"),
-        path=(scope.get("raw_path") or scope["path"].encode()).decode(*_UTF8),
-        query=scope["query_string"].decode(*_UTF8),
-        headers=tuple([(name.decode(*_UTF8), value.decode(*_UTF8)) for name, value in scope["headers"]]),
+        path=(scope.get("raw_path") or scope["path"].encode()).decode("utf-8", "surrogateescape"),
+        query=scope["query_string"].decode("utf-8", "surrogateescape"),
+        headers=tuple(
+            [
+                (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+                for name, value in scope["headers"]
+            ]
+        ),
         client=(scope.get("client") or ("",))[0],
     )
 
