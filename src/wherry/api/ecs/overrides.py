@@ -68,21 +68,19 @@ def check(definition: TaskDefinition, overrides: TaskOverride) -> None:
 
 def view(task: Task) -> dict[str, Any]:
     """Show what was overridden: an entry for each container, with its name at least."""
-    by_name = {override.name: override for override in task.overrides.container_overrides}
-    shown: dict[str, Any] = {
+    overrides = task.overrides
+    by_name = {override.name: override for override in overrides.container_overrides}
+    return {
         "containerOverrides": [
             _view_container(by_name.get(c.name) or ContainerOverride(name=c.name)) for c in task.containers
         ],
         "inferenceAcceleratorOverrides": [],
+        "cpu": overrides.cpu or None,
+        "memory": overrides.memory or None,
+        "taskRoleArn": overrides.task_role_arn or None,
+        "executionRoleArn": overrides.execution_role_arn or None,
+        "ephemeralStorage": storage_view(overrides.ephemeral_storage),
     }
-    others = {
-        "cpu": task.overrides.cpu,
-        "memory": task.overrides.memory,
-        "taskRoleArn": task.overrides.task_role_arn,
-        "executionRoleArn": task.overrides.execution_role_arn,
-        "ephemeralStorage": storage_view(task.overrides.ephemeral_storage),
-    }
-    return shown | {name: value for name, value in others.items() if value}
 
 
 def storage_view(gib: int | None) -> dict[str, int] | None:

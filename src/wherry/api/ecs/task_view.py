@@ -26,8 +26,8 @@ def view(picture: Picture, *, include_tags: bool = False) -> dict[str, Any]:
         "clusterArn": task.cluster_arn,
         "taskDefinitionArn": task.task_definition_arn,
         "containerInstanceArn": None if task.launch_type == "FARGATE" else task.container_instance_arn,
-        "lastStatus": task.last_status.value,
-        "desiredStatus": task.desired_status.value,
+        "lastStatus": task.last_status,
+        "desiredStatus": task.desired_status,
         "launchType": task.launch_type,
         "capacityProviderName": task.capacity_provider_name,
         "platformVersion": task.platform_version,
@@ -43,14 +43,15 @@ def view(picture: Picture, *, include_tags: bool = False) -> dict[str, Any]:
         "ephemeralStorage": overrides.storage_view(task.ephemeral_storage),
         "group": task.group,
         "startedBy": task.started_by,
-        "healthStatus": task.health_status.value,
+        "healthStatus": task.health_status,
         "connectivity": _connectivity(task, instance),
         "enableExecuteCommand": task.enable_execute_command,
-        "stopCode": None if task.stop_code is None else task.stop_code.value,
+        "stopCode": task.stop_code,
         "stoppedReason": task.stopped_reason,
         "version": task.version,
         "tags": tags.view(task.tags) if include_tags else [],
-    } | _times(task)
+        **_times(task),
+    }
 
 
 def _times(task: Task) -> dict[str, float | None]:
@@ -82,12 +83,12 @@ def _container(task: Task, container: Container, instance: ContainerInstance | N
         "image": container.image,
         "imageDigest": container.image_digest,
         "runtimeId": container.runtime_id,
-        "lastStatus": container.last_status.value,
+        "lastStatus": container.last_status,
         "exitCode": container.exit_code,
         "reason": container.reason,
         "networkBindings": [],
         "networkInterfaces": _interfaces(task.attachment),
-        "healthStatus": container.health_status.value,
+        "healthStatus": container.health_status,
         "cpu": container.cpu,
         "memory": container.memory,
         "memoryReservation": container.memory_reservation,
@@ -99,9 +100,9 @@ def _managed_agent(task: Task, container: Container, instance: ContainerInstance
     name = "ExecuteCommandAgent"
     if instance is not None and not any(attribute.name == EXECUTE_COMMAND for attribute in instance.attributes):
         reason = f"{name} Initialization failed - the agent of the container instance does not execute commands."
-        return {"name": name, "lastStatus": ContainerStatus.STOPPED.value, "reason": reason}
+        return {"name": name, "lastStatus": ContainerStatus.STOPPED, "reason": reason}
     started = task.started_at if container.last_status is not ContainerStatus.PENDING else None
-    return {"name": name, "lastStatus": container.last_status.value, "lastStartedAt": started}
+    return {"name": name, "lastStatus": container.last_status, "lastStartedAt": started}
 
 
 def _interfaces(attachment: Attachment | None) -> list[dict[str, str]]:
@@ -131,7 +132,7 @@ def _volume(volume: ManagedVolume, interface: Attachment | None) -> dict[str, An
     return {
         "id": volume.attachment_id,
         "type": "AmazonElasticBlockStorage",
-        "status": status.value,
+        "status": status,
         "details": [{"name": name, "value": value} for name, value in details.items() if value],
     }
 
@@ -148,6 +149,6 @@ def _attachment(attachment: Attachment) -> dict[str, Any]:
     return {
         "id": attachment.id,
         "type": "ElasticNetworkInterface",
-        "status": attachment.status.value,
+        "status": attachment.status,
         "details": [{"name": name, "value": value} for name, value in shown.items() if value],
     }
