@@ -21,7 +21,7 @@ def uuid(entropy: Entropy) -> str:
     octets[6] = octets[6] & 0x0F | 0x40  # version 4
     octets[8] = octets[8] & 0x3F | 0x80  # the variant of RFC 9562
     text = octets.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def digits19(entropy: Entropy) -> str:

@@ -62,6 +62,7 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+@lru_cache(maxsize=256)
 def administrator(account_id: str, access_key_id: str) -> Principal:
     """Whom a believing listener takes every caller for."""
     return Principal(account_id=account_id, arn=f"arn:aws:iam::{account_id}:root", access_key_id=access_key_id)
