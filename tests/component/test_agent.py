@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -232,6 +233,29 @@ def test_health_is_published_at_once_and_statistics_now_and_then(tmp_path: Path)
             metric = control_plane.metrics[0].container_metrics[0]
             assert metric.cpu_stats_set is not None
             assert 0.9 < metric.cpu_stats_set.sum < 1.1  # The fake uses a hundredth of a core.
+
+    scenario(tmp_path, play)
+
+
+def test_a_change_of_health_publishes_that_task_alone_and_each_is_published_now_and_then(tmp_path: Path) -> None:
+    async def play(lab: Lab) -> None:
+        control_plane = lab.control_plane
+
+        async def published() -> dict[str, int]:
+            """Count what is published within two periods."""
+            control_plane.health.clear()
+            await anyio.sleep(2 * lab.options.telemetry)
+            return Counter(name for health in control_plane.health for name in health)
+
+        async with lab.agent():
+            await control_plane.send_tasks(
+                a_payload_task(a_payload_container("calm", checked=True)),
+                a_payload_task(a_payload_container("moody", "unhealthy_after=50", checked=True), number=2),
+            )
+            await anyio.sleep(5)
+            assert await published() == {"calm": 2, "moody": 2}
+            assert await published() == {"calm": 2, "moody": 3}
+            assert await published() == {"calm": 2, "moody": 2}
 
     scenario(tmp_path, play)
 

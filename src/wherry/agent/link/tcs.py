@@ -1,7 +1,8 @@
-"""TCS: container health at once when it changes, statistics now and then (reference §15.3)."""
+"""TCS: container health at once when it changes, all of it and statistics now and then (reference §15.3)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import anyio
@@ -16,6 +17,7 @@ from wherry.agent.telemetry import Sample
 from wherry.model.ids import Entropy, uuid
 from wherry.model.protocol import tcs
 from wherry.model.protocol.frames import Message, encode
+from wherry.model.protocol.tcs import TaskHealth
 
 log = structlog.get_logger()
 
@@ -56,15 +58,22 @@ class TcsSession:
                 conversation.heard = True
 
     async def _publish_health(self) -> None:
+        """Publish what has changed at once, and everything now and then."""
+        known: dict[str, TaskHealth] = {}
+        all_due = -math.inf
         while True:
             changed = self._roster.health_changed
-            tasks = telemetry.health(self._roster.views())
+            current = {task.task_arn: task for task in telemetry.health(self._roster.views())}
+            tasks = [task for arn, task in current.items() if known.get(arn) != task]
+            if anyio.current_time() >= all_due:
+                tasks, all_due = list(current.values()), anyio.current_time() + self._every
+            known = current
             for start in range(0, len(tasks), telemetry.TASKS_PER_MESSAGE):
                 batch = tuple(tasks[start : start + telemetry.TASKS_PER_MESSAGE])
                 last = start + telemetry.TASKS_PER_MESSAGE >= len(tasks)
                 metadata = self._metadata(idle=False, fin=last)
                 await self._send(tcs.PublishHealthRequest(metadata=metadata, tasks=batch, timestamp=self._clock()))
-            with anyio.move_on_after(self._every):
+            with anyio.move_on_at(all_due):
                 await changed.wait()
 
     async def _publish_metrics(self) -> None:
