@@ -28,12 +28,12 @@ class Job(Generic[R]):
 
     __slots__ = ("_error", "_fn", "_result", "dirty", "settled")
 
-    def __init__(self, fn: Callable[[Any], R]) -> None:
+    def __init__(self, fn: Callable[[Any], R], event: Callable[[], anyio.Event] = anyio.Event) -> None:
         self._fn = fn
         self._result: list[R] = []
         self._error: BaseException | None = None
         self.dirty: set[Key] = set()
-        self.settled = anyio.Event()
+        self.settled = event()
 
     @property
     def failed(self) -> bool:

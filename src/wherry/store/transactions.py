@@ -44,6 +44,8 @@ class Transactions(Generic[T]):
         self._readers = anyio.CapacityLimiter(database.read_concurrency) if on_thread else None
         self._commit = partial(commit, database=database, transaction=partial(transaction, writable=True))
         self._writer = None if inline else Writer(self._commit, self._settle)
+        # The event of this event loop: anyio would look for the loop again at each job.
+        self._event = type(anyio.Event())
         self._closed = False
 
     async def write(self, fn: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -53,7 +55,7 @@ class Transactions(Generic[T]):
         whole, or not at all. Raises `Conflict` and other `StoreError`s.
         """
         self._check_open()
-        job: Job[R] = Job(lambda tx: fn(tx, *args, **kwargs))
+        job: Job[R] = Job(lambda tx: fn(tx, *args, **kwargs), self._event)
         if self._writer is None:
             await checkpoint()
             self._settle([job], self._commit([job]))
