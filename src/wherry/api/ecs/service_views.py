@@ -211,8 +211,8 @@ def by_revision(deployments: Iterable[Deployment], counts: Mapping[str, Counts])
     """Add up the tasks by revision: a rollback brings out a revision that another deployment may still run."""
     sums: dict[str, Counts] = {}
     for deployment in deployments:
-        known = sums.get(deployment.service_revision_arn, Counts())
-        sums[deployment.service_revision_arn] = known + counts[deployment.deployment_id]
+        known, own = sums.get(deployment.service_revision_arn), counts[deployment.deployment_id]
+        sums[deployment.service_revision_arn] = own if known is None else known + own
     return sums
 
 
