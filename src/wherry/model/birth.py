@@ -94,11 +94,14 @@ def task_size(definition: TaskDefinition, overrides: TaskOverride) -> tuple[int,
 
     A container counts with its reservation where it has one, else with its limit.
     """
-    pairs = [(c, _override_of(overrides, c.name)) for c in definition.container_definitions]
     cpu, memory = overrides.cpu or definition.cpu, overrides.memory or definition.memory
+    units, mib = sizes.cpu_units(cpu) if cpu else None, sizes.memory_mib(memory) if memory else None
+    if units and mib:
+        return units, mib
+    pairs = [(c, _override_of(overrides, c.name)) for c in definition.container_definitions]
     return (
-        (sizes.cpu_units(cpu) if cpu else None) or sum(_first(o.cpu, c.cpu) or 0 for c, o in pairs),
-        (sizes.memory_mib(memory) if memory else None)
+        units or sum(_first(o.cpu, c.cpu) or 0 for c, o in pairs),
+        mib
         or sum(_first(o.memory_reservation, c.memory_reservation) or _first(o.memory, c.memory) or 0 for c, o in pairs),
     )
 
