@@ -197,7 +197,7 @@ def test_nothing_is_left_by_down_and_up_brings_the_service_back(own: Wherry) -> 
         cluster.stable("web")
         cluster.run(cluster.register("alone", web()))
         (before,) = cluster.tasks_of("web")
-        assert own.remains().keys() == {"containers", "namespaces", "interfaces", "cgroups", "links", "task files"}
+        assert own.remains().keys() == {"containers", "namespaces", "interfaces", "cgroups", "admitted", "task files"}
 
         assert "Removed" in own.down()
         assert program.process.wait(timeout=10) == 0
