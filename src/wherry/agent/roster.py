@@ -48,6 +48,7 @@ class Roster:
         self._host_rules = host_rules
         self._runners: dict[str, Runner] = {}
         self._health: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._fresh_health: set[str] = set()
         self._manifest: frozenset[str] | None = None
         self._manifest_came = anyio.Event()
         self._group: TaskGroup | None = None
@@ -136,6 +137,11 @@ class Roster:
         """List the last look at each task."""
         return [runner.view for runner in self._runners.values() if runner.view is not None]
 
+    def news_of_health(self) -> list[View]:
+        """List the last look at each task whose health has changed since this was asked the last time."""
+        fresh, self._fresh_health = self._fresh_health, set()
+        return [view for arn in fresh if (view := self.view(arn)) is not None]
+
     def _changed(self, task: PayloadTask) -> Assignment | None:
         """Work out what a task of a payload means: something new, a stop, or nothing."""
         runner = self._runners.get(task.arn)
@@ -160,6 +166,7 @@ class Roster:
         self._around.credentials.forget(assignment.arn)
         del self._runners[assignment.arn]
         self._health.pop(assignment.arn, None)
+        self._fresh_health.discard(assignment.arn)
         self._finished[assignment.arn] = assignment
 
     def _forget_finished(self) -> None:
@@ -173,6 +180,7 @@ class Roster:
         checked = tuple((c.name, c.health.value) for c in view.containers if c.spec.health_check is not None)
         if checked and self._health.get(view.assignment.arn) != checked:
             self._health[view.assignment.arn] = checked
+            self._fresh_health.add(view.assignment.arn)
             self.health_changed.set()
             self.health_changed = anyio.Event()
 

@@ -17,7 +17,6 @@ from wherry.agent.telemetry import Sample
 from wherry.model.ids import Entropy, uuid
 from wherry.model.protocol import tcs
 from wherry.model.protocol.frames import Message, encode
-from wherry.model.protocol.tcs import TaskHealth
 
 log = structlog.get_logger()
 
@@ -59,15 +58,13 @@ class TcsSession:
 
     async def _publish_health(self) -> None:
         """Publish what has changed at once, and everything now and then."""
-        known: dict[str, TaskHealth] = {}
         all_due = -math.inf
         while True:
             changed = self._roster.health_changed
-            current = {task.task_arn: task for task in telemetry.health(self._roster.views())}
-            tasks = [task for arn, task in current.items() if known.get(arn) != task]
+            views = self._roster.news_of_health()
             if anyio.current_time() >= all_due:
-                tasks, all_due = list(current.values()), anyio.current_time() + self._every
-            known = current
+                views, all_due = self._roster.views(), anyio.current_time() + self._every
+            tasks = telemetry.health(views)
             for start in range(0, len(tasks), telemetry.TASKS_PER_MESSAGE):
                 batch = tuple(tasks[start : start + telemetry.TASKS_PER_MESSAGE])
                 last = start + telemetry.TASKS_PER_MESSAGE >= len(tasks)
