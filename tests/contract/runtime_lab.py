@@ -10,7 +10,7 @@ from typing import Any
 
 import aiodocker
 import anyio
-from tests.hierarchies import cgroups
+from tests.hierarchies import admitted, cgroups
 from tests.images import TEST_IMAGE, ensure_test_image
 
 from wherry.agent.runtime.base import Observed, PullBehavior, Runtime
@@ -188,5 +188,4 @@ def left_in_kernel(instance: str) -> list[str]:
     found = [link for link, alias in eni.listed().items() if names.task_of_alias(instance, alias)]
     found += [name for name in namespaces.listed("wherry-") if names.task_of_namespace(instance, name)]
     found += [str(path) for path in cgroups(f"wherry/{instance}")]
-    admitted = Path("/run/wherry/containers").glob("*")
-    return found + [str(path) for path in admitted if f"wherry-{instance}-" in path.read_text()]
+    return found + admitted(instance)

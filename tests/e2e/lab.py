@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 from botocore.config import Config
-from tests.hierarchies import cgroups
+from tests.hierarchies import admitted, cgroups
 
 from wherry.agent.sandbox import ranges
 
@@ -196,7 +196,6 @@ class Wherry:
     def remains(self) -> dict[str, list[str]]:
         """List what is on the host of this data directory's agent; nothing after `wherry down`."""
         own = self.instance
-        admitted = Path("/run/wherry/containers")
         found = {
             "containers": run("docker", "ps", "-aq", "--filter", f"label=wherry.instance={own}").stdout.split(),
             "volumes": run(
@@ -207,7 +206,7 @@ class Wherry:
             "interfaces": [str(path) for path in Path("/sys/class/net").glob("whr*") if own in _alias(path)],
             "cgroups": [str(path) for path in cgroups(f"wherry/{own}")],
             "log routers": [str(path) for path in Path("/run/wherry/firelens", own).glob("*")],
-            "admitted": [str(path) for path in admitted.glob("*") if own in path.read_text()],
+            "admitted": admitted(own),
             "task files": [str(path) for path in (self.data / "agent" / "tasks").glob("*")],
         }
         return {kind: things for kind, things in found.items() if things}

@@ -9,6 +9,7 @@ more is abandoned where that is harmless (a pull, a report), and waited for wher
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import assert_never
 
 import anyio
@@ -142,10 +143,8 @@ class Runner:
                 except Exception:
                     pause = turns.pause()
                     log.exception("task_runner_failed", task=self.assignment.arn, retry_in=pause)
-                with anyio.move_on_after(pause) as waiting:
+                with anyio.move_on_after(pause):
                     await self._woken.wait()
-                if waiting.cancelled_caught:
-                    self._seen.forget()
             group.cancel_scope.cancel()
 
     async def _look(self) -> Plan:
@@ -155,7 +154,8 @@ class Runner:
         if not self._held:
             await around.runtime.hold_limits(self.assignment.spec)
             self._held = True
-        observed = await self._seen.renewed(lambda: around.runtime.containers_of(self.assignment.spec))
+        look = partial(around.runtime.containers_of, self.assignment.spec)
+        observed = await self._seen.renewed(look, sweep=around.sweep)
         # What was done meanwhile may not show in the observation: it counts as in progress until the next one.
         busy |= frozenset(self._doing)
         self._remember(progress.learn(self.assignment, observed, busy=busy, unstarted=self._unstarted))

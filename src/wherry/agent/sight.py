@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
+import anyio
+
 from wherry.agent.runtime.base import ContainerState, Observed
 
 
@@ -13,6 +15,7 @@ class Sight:
     def __init__(self, known: Iterable[Observed] | None = None) -> None:
         """Begin with what is known without a look, if that is anything."""
         self._known = None if known is None else tuple(known)
+        self._looked_at: float | None = None
         self._changes = 0
 
     def forget(self) -> None:
@@ -20,14 +23,20 @@ class Sight:
         self._known = None
         self._changes += 1
 
-    async def renewed(self, look: Callable[[], Awaitable[list[Observed]]]) -> list[Observed]:
-        """Tell what there is; a look during which something happened is used, and not kept."""
-        if self._known is not None:
+    async def renewed(self, look: Callable[[], Awaitable[list[Observed]]], *, sweep: float) -> list[Observed]:
+        """Tell what there is, by a look if the last one is `sweep` seconds old: hints of what happens may be lost.
+
+        A look during which something happened is used, and not kept.
+        """
+        now = anyio.current_time()
+        if self._looked_at is None:
+            self._looked_at = now
+        if self._known is not None and now - self._looked_at < sweep:
             return list(self._known)
         changes = self._changes
         observed = await look()
         if changes == self._changes:
-            self._known = tuple(observed)
+            self._known, self._looked_at = tuple(observed), now
         return observed
 
     def add_created(self, task_arn: str, name: str, runtime_id: str) -> None:
