@@ -1,9 +1,11 @@
-"""What the tests with real clients share: one Wherry a module, in which each test uses names of its own."""
+"""What tests share: a Wherry a module for real clients, in which each uses names of its own, and an empty namespace."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,10 +15,20 @@ from botocore.exceptions import ClientError
 from botocore.waiter import WaiterModel, create_waiter_with_client
 from tests.contract.whole import REGION, whole_wherry
 
+from wherry.agent.sandbox import namespaces
+
 ONCE = Config(retries={"total_max_attempts": 1})
 
 PATIENCE = {"Delay": 0.05, "MaxAttempts": 400}
 """How waiters poll here."""
+
+
+@pytest.fixture
+def namespace() -> Iterator[Path]:
+    """Make an empty network namespace; it is gone afterwards."""
+    name = f"wherry-test-{os.getpid()}"
+    yield namespaces.create(name)
+    namespaces.remove(name)
 
 
 @pytest.fixture(scope="module")

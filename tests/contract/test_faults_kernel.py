@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from ipaddress import ip_network
@@ -22,13 +21,6 @@ EVERYWHERE = (ip_network("10.0.0.0/8"), ip_network("0.0.0.0/0"), ip_network("fd0
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
-
-
-@pytest.fixture
-def namespace():
-    name = f"wherry-faults-{os.getpid()}"
-    yield namespaces.create(name)
-    namespaces.remove(name)
 
 
 def nft(*arguments: str, text: str = "") -> bytes:

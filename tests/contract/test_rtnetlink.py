@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from pathlib import Path
 
@@ -22,13 +21,6 @@ NEAR, FAR = "0a:00:00:00:00:01", "0a:00:00:00:00:02"
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
-
-
-@pytest.fixture
-def namespace():
-    name = f"wherry-netlink-{os.getpid()}"
-    yield namespaces.create(name)
-    namespaces.remove(name)
 
 
 def attributes(found, *names):
@@ -159,3 +151,14 @@ async def test_only_what_was_made_by_us_is_taken_back(namespace):
             return routed, [found.get_attr("IFA_LOCAL") for found in library.get_addr(family=socket.AF_INET)]
 
     assert await namespaces.within(namespace, take_back) == (["10.8.0.0"], ["192.0.2.2"])
+
+
+async def test_a_route_over_several_links_names_none(namespace):
+    def ask():
+        with Netlink() as netlink, IPRoute() as library:
+            links = [pair(netlink), socket.if_nametoindex("far")]
+            netlink.send(*(rtnetlink.up(index) for index in links))
+            library.route("add", dst="10.9.0.0/16", multipath=[{"oif": index} for index in links])
+            return netlink.route_to("10.9.1.1")
+
+    assert (await namespaces.within(namespace, ask)).device == 0

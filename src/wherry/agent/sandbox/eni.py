@@ -130,7 +130,7 @@ def _refuse_taken_address(netlink: Netlink, address: str, link: str) -> None:
         raise
     if route.network.prefixlen == 0:
         return
-    owner = socket.if_indextoname(route.device)
+    owner = socket.if_indextoname(route.device) if route.device else "several links"
     if owner != link:
         raise RuntimeFault(
             "ResourceInitializationError",

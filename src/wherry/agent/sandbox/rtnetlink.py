@@ -47,7 +47,7 @@ class Message(NamedTuple):
 
 
 class Route(NamedTuple):
-    """What the kernel says of a route; `device` is an index, 0 for none."""
+    """What the kernel says of a route; `device` is an index, 0 for one that has several."""
 
     network: IPv4Network
     device: int
