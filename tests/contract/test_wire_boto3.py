@@ -1,22 +1,23 @@
-"""boto3 over HTTP against the gateway behind a real uvicorn, with a toy table of handlers."""
+"""boto3 over HTTP against the gateway as it is served, with a toy table of handlers."""
 
-import asyncio
 import http.client
 import os
-import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
+from functools import partial
 
+import anyio
 import boto3
 import pytest
-import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from wherry.model.call import Principal
 from wherry.model.errors import ConflictException
+from wherry.wire import server
 from wherry.wire.gateway import Gateway
 from wherry.wire.sigv4 import Secret
 from wherry.wire.trust import Trust
@@ -63,18 +64,6 @@ SERVICES = {
 }
 
 
-class Started(uvicorn.Server):
-    """A server that says when it listens."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.listening = threading.Event()
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        self.listening.set()
-
-
 def serve(trust):
     gateway = Gateway(
         services=SERVICES,
@@ -86,15 +75,24 @@ def serve(trust):
         authorize=allow_all,
         max_body=MAX_BODY,
     )
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = Started(uvicorn.Config(gateway, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-    thread.start()
-    assert server.listening.wait(30)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(30)
-    listener.close()
+    listening, leave = threading.Event(), anyio.Event()
+
+    async def run():
+        async with anyio.create_task_group() as group:
+            await group.start(server.serve, gateway, gateway, bound)
+            loop.append(anyio.lowlevel.current_token())
+            listening.set()
+            await leave.wait()
+            group.cancel_scope.cancel()
+
+    loop = []
+    with closing(server.listen("127.0.0.1", 0)) as bound:
+        thread = threading.Thread(target=partial(anyio.run, run))
+        thread.start()
+        assert listening.wait(30)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        anyio.from_thread.run_sync(leave.set, token=loop[0])
+        thread.join(30)
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ async def run_control_plane(
             for controller in logs.controllers(ctx.logs, ctx.scope, clock=ctx.clock, entropy=ctx.entropy):
                 await group.start(controller.run)
             gateway = _gateway(ctx, trust, forwarder)
-            await group.start(serve, application(ctx, gateway, trust), bound, gateway.end_streams)
+            await group.start(serve, application(ctx, gateway, trust), gateway, bound)
             if settings.listens_for_tasks:
                 await group.start(_serve_tasks, ctx, trust, forwarder)
             task_status.started(port)
@@ -99,7 +99,7 @@ async def _serve_tasks(
         return
     with closing(bound):
         gateway = _gateway(ctx, strict, forwarder)
-        await serve(application(ctx, gateway, strict), bound, gateway.end_streams, task_status=task_status)
+        await serve(application(ctx, gateway, strict), gateway, bound, task_status=task_status)
 
 
 def _gateway(ctx: Context, trust: Trust, forwarder: Forwarder | None) -> Gateway:

@@ -71,15 +71,15 @@ class Gateway:
         self._entropy = entropy
         self._authorize = authorize or _only_administrators
         self._forwarder = forwarder
-        self._max_body = max_body
+        self.max_body = max_body
         self._streams: set[anyio.CancelScope] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         try:
-            request = await read_request(scope, receive, self._max_body)
+            request = await read_request(scope, receive, self.max_body)
         except BodyTooLargeError as error:
-            refusal = RequestEntityTooLargeException(f"The request body exceeds {self._max_body} bytes.")
+            refusal = RequestEntityTooLargeException(f"The request body exceeds {self.max_body} bytes.")
             protocol = spoken_protocol(self._catalog, error.head)
             response = fail(None, protocol, refusal, self._new_request_id())
         except ClientGoneError:
@@ -100,6 +100,13 @@ class Gateway:
         """End all answers that go on, so that nobody need wait for them."""
         for streaming in self._streams:
             streaming.cancel()
+
+    def goes_on(self, request: Request) -> bool:
+        """Say whether the answer would be a stream, which needs ASGI."""
+        target = self._catalog.by_target(request.header("x-amz-target") or "")
+        if target is None or target.operation not in target.service.operation_names:
+            return False
+        return target.service.operation(target.operation).event_stream is not None
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, whatever happens: errors become answers, unexpected ones are logged here, once."""

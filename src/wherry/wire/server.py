@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
+
+from wherry.wire.calls import CallProtocol
+from wherry.wire.gateway import Gateway
 
 GRACE_SECONDS = 3
 IDLE_SECONDS = 1200
@@ -58,20 +64,20 @@ def listen(host: str, port: int, *, before_it_exists: bool = False) -> socket.so
 
 async def serve(
     app: ASGIApp,
+    gateway: Gateway,
     bound: socket.socket,
-    before_exit: Callable[[], None] = lambda: None,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` on the bound socket until cancelled; open requests get a few seconds to finish.
+    """Serve `app`, and calls by the short way to its `gateway`, on the bound socket until cancelled.
 
-    `before_exit` ends what would not finish by itself.
+    Open requests get a few seconds to finish; answers that go on are ended.
     """
     server = _Server(
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", partial(CallProtocol, gateway)),
             ws="websockets-sansio",
             # Who has stopped reading, as a pager does, answers no ping: it has as long as it may be idle.
             ws_ping_timeout=IDLE_SECONDS,
@@ -98,5 +104,5 @@ async def serve(
             task_status.started()
             await anyio.sleep_forever()
         finally:
-            before_exit()
+            gateway.end_streams()
             server.should_exit = True
