@@ -235,7 +235,7 @@ async def test_a_read_sees_one_state_throughout(store: Store):
 
     def count_twice(tx: Tx) -> tuple[int, int]:
         before = tx.count(Task)
-        store._commit([behind_its_back])
+        store._batch([behind_its_back]).commit()
         return before, tx.count(Task)
 
     assert await store.read(count_twice) == (1, 1)

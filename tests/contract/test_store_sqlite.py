@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import stat
 import sys
+import threading
 
 import anyio
 import pytest
@@ -146,6 +147,39 @@ async def test_a_foreign_lock_is_waited_for_and_then_reported(path, monkeypatch)
         shell.close()
 
         await store.write(Tx.put, Meta(name="a", value="b"))
+
+
+async def test_while_a_foreign_lock_is_waited_for_the_event_loop_answers_reads(path):
+    async with Store.open(f"sqlite:///{path}") as store:
+        shell = sqlite3.connect(path, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as group:
+            written = anyio.Event()
+
+            async def write() -> None:
+                await store.write(Tx.put, Meta(name="a", value="b"))
+                written.set()
+
+            group.start_soon(write)
+            for _ in range(20):
+                await anyio.wait_all_tasks_blocked()
+                assert await store.read(Tx.get, Meta, "a") is None
+            assert not written.is_set()
+            shell.execute("ROLLBACK")
+            shell.close()
+        assert (await store.read(Tx.get, Meta, "a")).value == "b"
+
+
+async def test_functions_run_on_the_event_loop_and_the_commit_elsewhere(path, monkeypatch):
+    committed_by = []
+    commit = engine.SqliteConnection.commit
+    monkeypatch.setattr(
+        engine.SqliteConnection, "commit", lambda self: (committed_by.append(threading.get_ident()), commit(self))[1]
+    )
+    async with Store.open(f"sqlite:///{path}") as store:
+        assert await store.write(lambda _: threading.get_ident()) == threading.get_ident()
+    assert committed_by
+    assert threading.get_ident() not in committed_by
 
 
 async def test_a_full_disk_fails_the_write_and_the_store_goes_on_when_there_is_room(path):

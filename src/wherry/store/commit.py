@@ -59,40 +59,69 @@ class Job(Generic[R]):
         return self._result[0]
 
 
-def commit(
-    jobs: Sequence[Job[Any]], *, database: Database, transaction: Callable[[Connection], Transaction]
-) -> frozenset[Key]:
-    """Run `jobs` in one transaction and make it durable; return the keys that are dirty now.
+class Batch:
+    """Jobs that share a transaction: it is run, and then committed, at once or on another thread.
 
-    `transaction` makes what each function is given.
     A job that raises is undone alone. If the transaction as a whole fails, nothing of it has happened and every job
-    fails with the reason. Never raises: whatever goes wrong belongs to the jobs' callers.
+    fails with the reason. Neither step raises: whatever goes wrong belongs to the jobs' callers.
     """
-    connection = database.writer()
-    try:
-        connection.begin()
-        for job in jobs:
-            _attempt(job, connection, database, transaction(connection))
-        connection.commit()
-    except BaseException as error:  # noqa: BLE001 - carried to the callers, who are on another thread
+
+    def __init__(
+        self, jobs: Sequence[Job[Any]], database: Database, transaction: Callable[[Connection], Transaction]
+    ) -> None:
+        """`transaction` makes what each function is given."""
+        self.jobs = jobs
+        self._database = database
+        self._transaction = transaction
+        self._connection = database.writer()
+        self._begun = False
+        self._over = False
+
+    def run(self, *, wait: bool) -> None:
+        """Run the functions; unless we may `wait`, not yet if somebody else keeps the database locked."""
+        try:
+            self._begun = self._connection.begin(wait=wait)
+            if self._begun:
+                for job in self.jobs:
+                    self._attempt(job)
+        except BaseException as error:  # noqa: BLE001 - carried to the callers
+            self._give_up(error)
+
+    def commit(self) -> None:
+        """Run what has not been run, and make it durable."""
+        if not (self._begun or self._over):
+            self.run(wait=True)
+        if self._over:
+            return
+        try:
+            self._connection.commit()
+        except BaseException as error:  # noqa: BLE001 - carried to the callers, who are on another thread
+            self._give_up(error)
+
+    @property
+    def dirty(self) -> frozenset[Key]:
+        """The keys that have changed, once it is committed."""
+        return frozenset(key for job in self.jobs for key in job.dirty)
+
+    def _attempt(self, job: Job[Any]) -> None:
+        connection, tx = self._connection, self._transaction(self._connection)
+        connection.execute("SAVEPOINT job")
+        try:
+            job.run(tx)
+            connection.execute("RELEASE job")
+        except BaseException as error:
+            job.fail(self._database.explain(error), cause=error)
+            if not connection.in_transaction:
+                raise  # the engine gave the whole transaction up (a full disk): nobody's part of it is left
+            connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
+        finally:
+            tx.end()
+
+    def _give_up(self, error: BaseException) -> None:
+        self._over = True
         with suppress(Exception):  # the connection may be gone, and the transaction with it
-            connection.rollback()
-        for job in jobs:
+            self._connection.rollback()
+        for job in self.jobs:
             if not job.failed:
-                job.fail(database.explain(error), cause=error)
-    return frozenset(key for job in jobs for key in job.dirty)
-
-
-def _attempt(job: Job[Any], connection: Connection, database: Database, tx: Transaction) -> None:
-    connection.execute("SAVEPOINT job")
-    try:
-        job.run(tx)
-        connection.execute("RELEASE job")
-    except BaseException as error:
-        job.fail(database.explain(error), cause=error)
-        if not connection.in_transaction:
-            raise  # the engine gave the whole transaction up (a full disk): nobody's part of it is left
-        connection.execute("ROLLBACK TO job")
-        connection.execute("RELEASE job")
-    finally:
-        tx.end()
+                job.fail(self._database.explain(error), cause=error)

@@ -29,8 +29,12 @@ class Connection(Protocol):
     def execute(self, sql: str, values: Mapping[str, Any] = ..., /) -> Cursor:
         """Run one statement."""
 
-    def begin(self) -> None:
-        """Begin the one writing transaction: it sees everything committed, and nobody else can write until its end."""
+    def begin(self, *, wait: bool) -> bool:
+        """Begin the one writing transaction: it sees everything committed, and nobody else can write until its end.
+
+        Returns whether it has begun: somebody else may keep the database locked for the moment, which is waited for
+        only where we may `wait`.
+        """
 
     def begin_snapshot(self) -> None:
         """Begin a reading transaction that sees one state throughout."""
@@ -51,7 +55,8 @@ class Database(Protocol):
 
     dialect: sa.Dialect
     read_concurrency: int
-    """How many reads to run at once on threads; 0 where the event loop's own thread is the faster place."""
+    """How many reads to run at once on threads; 0 where the event loop's own thread is the faster place, and for the
+    functions that write as well."""
 
     def writer(self) -> Connection:
         """Return the one connection that writes."""

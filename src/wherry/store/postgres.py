@@ -82,9 +82,12 @@ class PostgresConnection:
         """Run one statement; the driver prepares it on the server when it comes often."""
         return self.driver.execute(sql, values)
 
-    def begin(self) -> None:
-        """Begin and wait for our turn among the writers of all processes."""
+    def begin(self, *, wait: bool) -> bool:
+        """Begin, and wait for our turn among the writers of all processes: only a thread that may wait does this."""
+        if not wait:
+            return False
         self.execute(f"BEGIN; SELECT pg_advisory_xact_lock({self._writer_lock})")
+        return True
 
     def begin_snapshot(self) -> None:
         """Begin; the first read fixes the state that is seen."""
@@ -114,9 +117,9 @@ class _Writer(PostgresConnection):
         self._borrowed = engine.raw_connection()
         super().__init__(_driver_of(self._borrowed), writer_lock)
 
-    def begin(self) -> None:
+    def begin(self, *, wait: bool) -> bool:
         try:
-            super().begin()
+            return super().begin(wait=wait)
         except psycopg.OperationalError:
             if not self.driver.closed:
                 raise
@@ -124,7 +127,7 @@ class _Writer(PostgresConnection):
             self._borrowed.invalidate()
             self._borrowed = self._engine.raw_connection()
             self.driver = _driver_of(self._borrowed)
-            super().begin()
+            return super().begin(wait=wait)
 
     def close(self) -> None:
         self._borrowed.close()

@@ -58,9 +58,16 @@ class SqliteConnection:
         self._connection = connection
         self.execute = connection.execute
 
-    def begin(self) -> None:
+    def begin(self, *, wait: bool) -> bool:
         """Begin at once as the writer: a deferred transaction that reads first may find itself unable to write."""
-        self.execute("BEGIN IMMEDIATE")
+        self.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000) if wait else 0}")
+        try:
+            self.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if wait or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
 
     def begin_snapshot(self) -> None:
         """Begin; the first read fixes the state that is seen."""

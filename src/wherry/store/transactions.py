@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import anyio
 import sqlalchemy as sa
@@ -12,10 +12,9 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from wherry.store.bell import Bell
-from wherry.store.commit import Job, Transaction, commit
+from wherry.store.commit import Batch, Job, Transaction
 from wherry.store.database import Connection, Database
 from wherry.store.errors import StoreError
-from wherry.store.schema import Key
 from wherry.store.writer import Writer
 
 P = ParamSpec("P")
@@ -42,14 +41,16 @@ class Transactions(Generic[T]):
         self._transaction = transaction
         on_thread = database.read_concurrency and not inline
         self._readers = anyio.CapacityLimiter(database.read_concurrency) if on_thread else None
-        self._commit = partial(commit, database=database, transaction=partial(transaction, writable=True))
-        self._writer = None if inline else Writer(self._commit, self._settle)
+        self._batch = partial(Batch, database=database, transaction=partial(transaction, writable=True))
+        self._writer = None if inline else Writer(self._batch, self._settle, on_loop=self._readers is None)
         # The event of this event loop: anyio would look for the loop again at each job.
         self._event = type(anyio.Event())
         self._closed = False
 
     async def write(self, fn: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn(tx, *args)` as a transaction and return its result once it is durable.
+
+        Like a read, it runs on the event loop where the database says so; only the commit is then a thread's.
 
         What `fn` raises comes out here and leaves no trace. A cancelled caller does not take the write back: it happens
         whole, or not at all. Raises `Conflict` and other `StoreError`s.
@@ -58,7 +59,9 @@ class Transactions(Generic[T]):
         job: Job[R] = Job(lambda tx: fn(tx, *args, **kwargs), self._event)
         if self._writer is None:
             await checkpoint()
-            self._settle([job], self._commit([job]))
+            batch = self._batch([job])
+            batch.commit()
+            self._settle(batch)
         else:
             self._writer.submit(job)
             await job.settled.wait()
@@ -97,10 +100,10 @@ class Transactions(Generic[T]):
                 raise
             raise explained from error
 
-    def _settle(self, jobs: Sequence[Job[Any]], dirty: frozenset[Key]) -> None:
-        for job in jobs:
+    def _settle(self, batch: Batch) -> None:
+        for job in batch.jobs:
             job.settled.set()
-        self.bell.ring(dirty)
+        self.bell.ring(batch.dirty)
 
     def _check_open(self) -> None:
         if self._closed:

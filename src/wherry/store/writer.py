@@ -1,4 +1,4 @@
-"""The one thread that writes: it takes all that wait at once, commits them together, and tells the event loop."""
+"""The one writer: it takes all jobs that wait at once, and a thread makes them durable while the next ones gather."""
 
 from __future__ import annotations
 
@@ -7,67 +7,81 @@ import threading
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from anyio.lowlevel import EventLoopToken, current_token
 
-from wherry.store.commit import Job
-from wherry.store.schema import Key
+from wherry.store.commit import Batch, Job
 
-Commit = Callable[[Sequence[Job[Any]]], frozenset[Key]]
-Settle = Callable[[Sequence[Job[Any]], frozenset[Key]], None]
-
-BATCH = 128
+BATCH = 32
 """At most so many functions share a commit, so that the first caller is not kept waiting by the last."""
 
 
 class Writer:
-    """A thread between two queues: jobs come in from the event loop, settled batches go back to it."""
+    """Jobs come in on the event loop, in batches; one batch at a time is carried out.
 
-    def __init__(self, commit: Commit, settle: Settle) -> None:
-        self._commit = commit
+    With `on_loop` the functions run there, where no other thread takes the interpreter away between their statements,
+    and only the commit, which waits for the disk, is the thread's. What another program keeps locked is waited for on
+    the thread.
+    """
+
+    def __init__(
+        self, batch: Callable[[Sequence[Job[Any]]], Batch], settle: Callable[[Batch], None], *, on_loop: bool
+    ) -> None:
+        self._batch = batch
         self._settle = settle
+        self._on_loop = on_loop
         self._call_soon = _threadsafe(current_token())
-        self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._waiting: list[Job[Any]] = []
+        self._busy = False
+        self._closing = False
+        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="wherry-store-writer", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job[Any]) -> None:
         """Queue a job; from then on it happens, even if nobody waits for it any more."""
-        self._queue.put(job)
+        self._waiting.append(job)
+        if not self._busy:
+            self._busy = True
+            # Not at once: what else is ready to run may have a job for the same commit.
+            self._call_soon(self._next)
 
     def close(self) -> None:
-        """Do what is queued and end the thread; blocks until it has."""
-        self._queue.put(None)
+        """Do what is queued and end the thread; blocks until it has, and so must not run on the event loop."""
+        self._call_soon(self._close_soon)
         self._thread.join()
 
-    def _run(self) -> None:
-        while batch := self._next():
-            self._call_soon(partial(self._settle, batch, self._commit(batch)))
+    def _next(self) -> None:
+        batch = self._batch(self._waiting[:BATCH])
+        del self._waiting[:BATCH]
+        if self._on_loop:
+            batch.run(wait=False)
+        self._queue.put(batch)
 
-    def _next(self) -> list[Job[Any]]:
-        """Wait for work; return nothing when it is time to end."""
-        batch: list[Job[Any]] = []
-        job = self._queue.get()
-        try:
-            while job is not None:
-                batch.append(job)
-                if len(batch) == BATCH:
-                    return batch
-                job = self._queue.get_nowait()
-        except Empty:
-            return batch
-        if batch:
+    def _run(self) -> None:
+        while batch := self._queue.get():
+            batch.commit()
+            self._call_soon(partial(self._end, batch))
+
+    def _end(self, batch: Batch) -> None:
+        self._settle(batch)
+        if self._waiting:
+            self._next()
+        else:
+            self._busy = False
+            if self._closing:
+                self._queue.put(None)
+
+    def _close_soon(self) -> None:
+        self._closing = True
+        if not self._busy:
             self._queue.put(None)
-        return batch
 
 
 def _threadsafe(token: EventLoopToken) -> Callable[[Callable[[], None]], object]:
-    """Find how to call into the event loop without waiting for it.
-
-    anyio's own `from_thread` waits until the loop has run the call; the writer uses that time for the next commit.
-    """
+    """Find how to call into the event loop without waiting for it, as anyio's own `from_thread` does."""
     loop = token.native_token
     if isinstance(loop, asyncio.AbstractEventLoop):
         # With the context of now, by which anyio knows its event loop when a listener of the bell asks it for the time.
