@@ -11,6 +11,7 @@ import threading
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from wherry.model.account import Meta
 from wherry.store import Store, StoreError, Tx
@@ -180,6 +181,73 @@ async def test_functions_run_on_the_event_loop_and_the_commit_elsewhere(path, mo
         assert await store.write(lambda _: threading.get_ident()) == threading.get_ident()
     assert committed_by
     assert threading.get_ident() not in committed_by
+
+
+def everything(tx: Tx) -> tuple[object, ...]:
+    return tx.get(Meta, "a"), tx.get(Meta, "b"), tx.find(Meta, name=("a", "b")), tx.count(Meta)
+
+
+async def test_what_was_read_is_not_read_again_until_something_is_committed(path):
+    async with Store.open(f"sqlite:///{path}") as store:
+        [a] = await store.write(lambda tx: [tx.put(Meta(name="a", value="1"))])
+        asked: list[str] = []
+        with store._database.reader() as connection:
+            connection._connection.set_trace_callback(asked.append)
+        first = await store.read(everything)
+        known = [statement for statement in asked if statement.startswith("SELECT")]
+        asked.clear()
+
+        assert await store.read(everything) == first
+        assert (len(known), [statement.split()[0] for statement in asked]) == (4, ["BEGIN", "PRAGMA", "ROLLBACK"])
+        await store.write(lambda tx: (tx.put(replace(a, value="2")), tx.put(Meta(name="b", value="3"))))
+        assert [row.value for row in (await store.read(everything))[2]] == ["2", "3"]
+
+
+async def test_what_others_commit_is_seen_by_the_next_read_and_not_by_the_one_that_has_begun(path):
+    def change(value: str) -> None:
+        with sqlite3.connect(path) as shell:
+            shell.execute(f"""UPDATE meta SET body = '{{"name": "a", "value": "{value}"}}'""")
+        shell.close()
+
+    async with Store.open(f"sqlite:///{path}") as store:
+        await store.write(Tx.put, Meta(name="a", value="1"))
+        await store.read(everything)
+        change("2")
+        assert (await store.read(Tx.get, Meta, "a")).value == "2"
+
+        def read_late(tx: Tx) -> str:
+            change("3")
+            return tx.find(Meta)[0].value
+
+        assert await store.read(read_late) == "2"
+        assert await store.read(lambda tx: (tx.find(Meta)[0].value, tx.get(Meta, "a").value)) == ("3", "3")
+
+
+async def test_an_answer_is_the_readers_to_change(path):
+    async with Store.open(f"sqlite:///{path}") as store:
+        await store.write(lambda tx: [tx.put(Meta(name=name, value="")) for name in "abc"])
+        for _ in range(3):
+            found = await store.read(Tx.find, Meta)
+            assert [row.name for row in found] == ["a", "b", "c"]
+            found.clear()
+
+
+async def test_what_a_connection_knows_is_bounded(path, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_KNOWN", 10)
+    async with Store.open(f"sqlite:///{path}") as store:
+        await store.write(lambda tx: [tx.put(Meta(name=f"{n}", value="")) for n in range(20)])
+        await store.read(Tx.find, Meta)
+        await store.read(Tx.get, Meta, "1")
+        with store._database.reader() as connection:
+            assert len(connection.known) == 1
+
+
+async def test_a_database_in_memory_forgets_what_was_read_when_it_is_written():
+    async with Store.open("sqlite://") as store:
+        [a] = await store.write(lambda tx: [tx.put(Meta(name="a", value="1"))])
+        await store.read(everything)
+        await store.write(Tx.put, replace(a, value="2"))
+        assert (await store.read(everything))[2][0].value == "2"
 
 
 async def test_a_full_disk_fails_the_write_and_the_store_goes_on_when_there_is_room(path):

@@ -26,6 +26,13 @@ class Cursor(Protocol):
 class Connection(Protocol):
     """A connection that one thread uses at a time, outside a transaction until told otherwise."""
 
+    @property
+    def known(self) -> dict[Any, Any] | None:
+        """What was read of the state that the snapshot sees, kept by whoever reads; it is empty for another state.
+
+        None where it cannot be told without much ado whether the state is another.
+        """
+
     def execute(self, sql: str, values: Mapping[str, Any] = ..., /) -> Cursor:
         """Run one statement."""
 

@@ -74,6 +74,8 @@ _MEANING: tuple[tuple[tuple[type[psycopg.Error], ...], type[StoreError], str], .
 class PostgresConnection:
     """A connection in the driver's autocommit mode: every BEGIN is ours."""
 
+    known = None
+
     def __init__(self, connection: psycopg.Connection[Any], writer_lock: int) -> None:
         self.driver = connection
         self._writer_lock = writer_lock

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -47,6 +48,9 @@ _MEANING: dict[int, tuple[type[StoreError], str]] = {
 CACHE_KIB = 16 * 1024
 """Pages that a connection keeps in memory: as much as ten thousand tasks and their indexes come to."""
 
+MOST_KNOWN = 1000
+"""What a connection has read is forgotten when it is more than this, whether or not the state has changed."""
+
 SHARED_MEMORY = 32 * 1024
 """Bytes by which the file of the memory that connections share grows (`-shm`)."""
 
@@ -57,9 +61,12 @@ class SqliteConnection:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.execute = connection.execute
+        self.known: dict[Any, Any] = {}
+        self._state: tuple[int] | None = None
 
     def begin(self, *, wait: bool) -> bool:
         """Begin at once as the writer: a deferred transaction that reads first may find itself unable to write."""
+        self.known = {}  # its own commits do not change the number
         self.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000) if wait else 0}")
         try:
             self.execute("BEGIN IMMEDIATE")
@@ -70,8 +77,11 @@ class SqliteConnection:
         return True
 
     def begin_snapshot(self) -> None:
-        """Begin; the first read fixes the state that is seen."""
+        """Begin, and fix the state that is seen: it has a number, which any other connection's commit changes."""
         self.execute("BEGIN")
+        state = self.execute("PRAGMA data_version").fetchone()
+        if state != self._state or len(self.known) > MOST_KNOWN:
+            self._state, self.known = state, {}
 
     def commit(self) -> None:
         """Commit; in WAL mode with synchronous FULL the log is on the disk when this returns."""

@@ -87,12 +87,14 @@ class Transactions(Generic[T]):
     def _read(self, fn: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             with self._database.reader() as connection:
-                tx = self._transaction(connection, writable=False)
-                connection.begin_snapshot()
                 try:
-                    return fn(tx, *args, **kwargs)
+                    connection.begin_snapshot()
+                    tx = self._transaction(connection, writable=False)
+                    try:
+                        return fn(tx, *args, **kwargs)
+                    finally:
+                        tx.end()
                 finally:
-                    tx.end()
                     connection.rollback()
         except Exception as error:
             explained = self._database.explain(error)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 
-from wherry.model.base import Entity
 from wherry.model.reserved import Reserved, Share
 from wherry.store.database import Connection
 from wherry.store.errors import Conflict
@@ -25,7 +24,7 @@ class Tx:
     In a `Store.read` it is a snapshot: `put`, `delete` and `ring` raise `TypeError`.
     """
 
-    __slots__ = ("_execute", "_known", "_statements", "_writable", "dirty")
+    __slots__ = ("_execute", "_known", "_remembers", "_statements", "_writable", "dirty")
 
     def __init__(self, connection: Connection, statements: Statements, *, writable: bool) -> None:
         self._execute = connection.execute
@@ -33,7 +32,10 @@ class Tx:
         self._writable = writable
         self.dirty: set[Key] = set()
         # Nobody else writes meanwhile and entities do not change: what was read or written need not be read again.
-        self._known: dict[tuple[type[Entity], str], Any] = {}
+        # A snapshot begins with what was read of the same state before, and that includes answers to questions.
+        known = None if writable else connection.known
+        self._known: dict[Any, Any] = {} if known is None else known
+        self._remembers = known is not None
 
     def get(self, type_: type[E], key: str) -> E | None:
         """Read the entity with that key."""
@@ -75,23 +77,30 @@ class Tx:
         if limit is not None:
             values["at_most"] = limit
         shape = Shape(filters, ordered, descending, after is not None, limit is not None)
-        found = [sql.decode(body) for (body,) in self._execute(sql.find(shape), values).fetchall()]
+        statement = sql.find(shape)
+        question = (statement, *values.values()) if self._remembers else None
+        known: list[E] | None = self._known.get(question)
+        if known is not None:
+            return known.copy()
+        found = [sql.decode(body) for (body,) in self._execute(statement, values).fetchall()]
         for entity in found:
             self._known[type_, sql.key_of(entity)] = entity
+        if question is not None:
+            self._known[question] = found.copy()
         return found
 
     def count(self, type_: type[E], /, **equals: Filter) -> int:
         """Count the entities that `find` with the same filters would read."""
         sql = self._statements[type_]
         filters, values = sql.parameters(equals)
-        row = self._execute(sql.count(Shape(filters)), values).fetchone()
-        return 0 if row is None else int(row[0])
+        ((number,),) = self._rows(sql.count(Shape(filters)), values)
+        return int(number)
 
     def tally(self, type_: type[E], by: tuple[str, ...], /, **equals: Filter) -> dict[tuple[Any, ...], int]:
         """Count the entities that `find` would read, by the values of the columns named in `by`."""
         sql = self._statements[type_]
         filters, values = sql.parameters(equals)
-        rows = self._execute(sql.tally(Shape(filters, order=by)), values).fetchall()
+        rows = self._rows(sql.tally(Shape(filters, order=by)), values)
         return {tuple(group): int(number) for *group, number in rows}
 
     def put(self, entity: E) -> E:
@@ -138,6 +147,16 @@ class Tx:
     def end(self) -> None:
         """Make any later use an error: what outlives its function would read in the middle of another's transaction."""
         self._execute = _ended
+
+    def _rows(self, statement: str, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """Ask for rows, of one state only once."""
+        question = (statement, *values.values()) if self._remembers else None
+        rows: Sequence[Sequence[Any]] | None = self._known.get(question)
+        if rows is None:
+            rows = self._execute(statement, values).fetchall()
+            if question is not None:
+                self._known[question] = rows
+        return rows
 
     def _shares_before(self, sql: TableStatements[E], entity: E) -> tuple[Share, ...]:
         """Tell what the stored state of an entity takes, whatever the one at hand would."""
