@@ -6,8 +6,10 @@ import json
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,16 @@ from bench.table import Row
 
 CONNECTIONS = 8
 SECONDS = 4
-BOUNDS = {"DescribeTasks": 3.0, "DescribeServices": 3.0, "RegisterTaskDefinition": 2.0, "RunTask": 2.0}
-"""The calls measured, and how many times as many as MiniStack's must be answered."""
+WRITES_A_SECOND = 20
+MEASURES = (
+    ("DescribeTasks", 3.0, False),
+    ("DescribeServices", 3.0, False),
+    ("DescribeServices", None, True),
+    ("RegisterTaskDefinition", 2.0, False),
+    ("RunTask", 2.0, False),
+)
+"""The calls, how many times as many as MiniStack's must be answered, and whether another client writes meanwhile:
+Wherry remembers what it has read until then."""
 
 _SCRIPT = """
 wrk.method = "POST"
@@ -61,22 +71,28 @@ def measure(rounds: int, say: Callable[[str], None], *, program: Path, home: Pat
         ours, agent = stack.enter_context(simulated(home / "calls"))
         theirs = stack.enter_context(ministack(program, home, DOCKER_HOST="unix:///nonexistent"))
         asked = _seed(ours, theirs)
-        for operation, bound in BOUNDS.items():
+        clients = {"ours": Cluster(ours).ecs, "theirs": theirs.client()}
+        places = {"ours": (ours.url, ours.region), "theirs": (theirs.url, "us-east-1")}
+        for operation, bound, amid_writes in MEASURES:
+            name = f"{operation}, {CONNECTIONS} connections"
+            if amid_writes:
+                name += f", while another client writes {WRITES_A_SECOND} times a second"
             samples: dict[str, list[float]] = {"ours": [], "theirs": []}
             for number in range(1, rounds + 1):
-                say(f"{operation}, round {number} of {rounds}")
-                with _paused(agent):
-                    samples["ours"].append(wrk(ours.url, operation, asked["ours"][operation], home, region=ours.region))
-                body = asked["theirs"][operation]
-                rate = wrk(theirs.url, operation, body, home, region="us-east-1", patient=True)
-                samples["theirs"].append(rate)
+                say(f"{name}, round {number} of {rounds}")
+                for who, (url, region) in places.items():
+                    definition = asked[who]["RegisterTaskDefinition"]
+                    with _paused(agent), _writing(clients[who], definition) if amid_writes else nullcontext():
+                        body = asked[who][operation]
+                        rate = wrk(url, operation, body, home, region=region, patient=who == "theirs")
+                    samples[who].append(rate)
             rows.append(
                 Row(
-                    measure=f"{operation}, {CONNECTIONS} connections",
+                    measure=name,
                     unit="/s",
                     ours=samples["ours"],
                     others={"MiniStack": samples["theirs"]},
-                    limits={"MiniStack": bound},
+                    limits={} if bound is None else {"MiniStack": bound},
                     better="more",
                 )
             )
@@ -91,6 +107,24 @@ def _paused(agent: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     finally:
         agent.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def _writing(client: Any, definition: dict[str, Any]) -> Iterator[None]:
+    """Have a task definition registered again and again meanwhile."""
+    enough = threading.Event()
+
+    def write() -> None:
+        while not enough.wait(1 / WRITES_A_SECOND):
+            client.register_task_definition(**definition)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            yield
+        finally:
+            enough.set()
+        writing.result()
 
 
 def _seed(ours: Wherry, theirs: MiniStack) -> dict[str, dict[str, dict[str, Any]]]:
