@@ -84,6 +84,8 @@ class OwnEngine:
             if process is not None:
                 process.terminate()
                 process.wait(timeout=30)
+        # An engine that was killed in the middle of a start has forgotten the shim, which waits for ever.
+        subprocess.run(["pkill", "--signal", "KILL", "--full", f"containerd-shim.*{self.home}/"], check=False)
         subprocess.run(["ip", "link", "delete", BRIDGE], check=False)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in sorted((mount for mount in mounts if mount.startswith(str(self.home))), reverse=True):
