@@ -11,6 +11,7 @@ import pytest
 import websockets
 from aiohttp import web
 from botocore.credentials import Credentials
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 
 from wherry.agent.link.base import UnreachableError
@@ -159,6 +160,18 @@ async def test_an_upgrade_that_is_answered_with_nonsense_is_unreachable(body: by
         return web.Response(body=body, status=status)
 
     async with answering(answer) as url, remote(url) as control_plane:
+        with pytest.raises(UnreachableError):
+            await control_plane.connect(url, {})
+
+
+async def test_a_link_that_is_lost_before_the_upgrade_is_sent_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lost(connection: ClientConnection, *_: object, **__: object) -> None:
+        connection.transport.abort()
+        await connection.wait_closed()
+        raise connection.protocol.close_exc  # as its own handshake does from then on
+
+    monkeypatch.setattr(ClientConnection, "handshake", lost)
+    async with sending() as url, remote(url) as control_plane:
         with pytest.raises(UnreachableError):
             await control_plane.connect(url, {})
 

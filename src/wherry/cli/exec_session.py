@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from wherry import __version__
 from wherry.agent.exec.line import ROOM, Line
@@ -46,7 +46,7 @@ async def run(session: dict[str, str], terminal: bool) -> tuple[int | None, str]
     try:
         # A terminal that does not scroll on reads nothing from us, answers to pings too.
         socket = await connect(session["streamUrl"], compression=None, ping_timeout=None, proxy=None)
-    except (InvalidHandshake, OSError, TimeoutError) as error:
+    except (WebSocketException, OSError, TimeoutError) as error:
         return None, f"The data channel cannot be opened: {error}"
     stream = WebSocketStream(socket)
     try:

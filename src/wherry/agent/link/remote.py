@@ -13,7 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from wherry.agent.link.base import AccessKey, Channel, DataStream, RefusedError, UnreachableError
 from wherry.model import datachannel
@@ -97,7 +97,7 @@ class RemoteControlPlane:
         except InvalidStatus as error:
             response = error.response
             raise _refusal(_object(bytes(response.body or b"")), response.status_code, where=where) from error
-        except (InvalidHandshake, InvalidURI, ValueError, TimeoutError, OSError, EOFError) as error:
+        except (WebSocketException, ValueError, TimeoutError, OSError, EOFError) as error:
             raise UnreachableError(f"{where}: {error or type(error).__name__}") from error
 
     def _sign(
