@@ -62,16 +62,16 @@ class _Head:
         self.complete = True
 
 
-def read_call(received: bytes, client: str, *, max_body: int = SMALL) -> Call | None:
-    """Read the call that begins `received`, `None` while some of it is missing; raises `NotACallError`."""
+def read_call(received: bytes, client: str, *, max_body: int = SMALL) -> Call | int:
+    """Read the call that begins `received`, or say how many bytes it takes at least; raises `NotACallError`."""
     if not received.startswith(_START):
         if _START.startswith(received):
-            return None
+            return len(received) + 1
         raise NotACallError
     end = received.find(_BLANK_LINE, 0, SMALL)
     if end < 0:
         if len(received) < SMALL:
-            return None
+            return len(received) + 1
         raise NotACallError
     start_of_body = end + len(_BLANK_LINE)
     head = _Head()
@@ -82,7 +82,7 @@ def read_call(received: bytes, client: str, *, max_body: int = SMALL) -> Call | 
         raise NotACallError from None
     size = start_of_body + _length_of_body(head, max_body)
     if len(received) < size:
-        return None
+        return size
     request = Request(
         method="POST", path="/", headers=tuple(head.headers), body=received[start_of_body:size], client=client
     )
@@ -135,6 +135,7 @@ class CallProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._received = b""
+        self._wanted = 0  # no use to look again at less than so many bytes
         self._busy = False
         self._closing = False
         self._unread: asyncio.Event | None = None
@@ -156,7 +157,8 @@ class CallProtocol(asyncio.Protocol):
         """Take what comes; while a call is under way the next one waits."""
         self._received += data
         if not self._busy:
-            self._next()
+            if len(self._received) >= self._wanted:
+                self._next()
         elif len(self._received) > _FULL:
             self._transport.pause_reading()
 
@@ -182,12 +184,14 @@ class CallProtocol(asyncio.Protocol):
         except NotACallError:
             self._hand_over()
             return
-        if call is None:
+        if isinstance(call, int):
+            self._wanted = call
             return
         if self._gateway.goes_on(call.request):
             self._hand_over()
             return
         self._received = self._received[call.size :]
+        self._wanted = 0
         self._busy = True
         task = self._loop.create_task(self._answer(call))
         self._state.tasks.add(task)

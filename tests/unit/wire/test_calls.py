@@ -10,6 +10,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from wherry.wire import calls
 from wherry.wire.calls import SMALL, CallProtocol, NotACallError, read_call, write_answer
 from wherry.wire.gateway import Gateway
 from wherry.wire.message import Response
@@ -353,7 +354,22 @@ def test_a_call_is_read_as_it_was_sent():
 
 @pytest.mark.parametrize("size", [1, 5, 20, len(call()) - 3, len(call()) - 1])
 def test_the_beginning_of_a_call_is_waited_for(size):
-    assert read_call(call()[:size], "") is None
+    wanted = read_call(call()[:size], "")
+    assert size < wanted <= len(call())
+
+
+def test_a_head_is_read_once_however_slowly_the_body_comes(monkeypatch):
+    async def trickle():
+        connection = Place().connect()
+        sent = call("DescribeClusters", b'{"clusters": ["a"]}')
+        head = len(sent) - 19
+        await connection.feed(sent[:head])
+        return await connection.feed(*(sent[at : at + 1] for at in range(head, len(sent))))
+
+    read = []
+    monkeypatch.setattr(calls, "read_call", lambda *a, **k: (read.append(a), read_call(*a, **k))[1])
+    assert b"200 OK" in asyncio.run(trickle())
+    assert len(read) == 2
 
 
 def test_a_head_without_an_end_is_not_waited_for():
