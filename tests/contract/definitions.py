@@ -6,6 +6,7 @@ An agent without a control plane carries the tasks through: what it reports is k
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -236,6 +237,16 @@ class Bench:
             while (message := await stream.read_out()) is not None:
                 said += message.data
         return said.decode()
+
+    async def listens(self, task: PayloadTask) -> None:
+        """Wait until a task's first process would notice its stop signal: RUNNING is said as soon as it has begun."""
+
+        async def look() -> bool:
+            status = await self.inside(task, "busybox cat /proc/1/status")
+            caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+            return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+        await eventually(look)
 
 
 def container(report: Mapping[str, Any], name: str = "main") -> dict[str, Any]:

@@ -339,6 +339,7 @@ async def test_a_stopped_task_restarts_nothing(bench):
     task = restarting(stays(restartPolicy=POLICY))
     bench.roster.assign([task])
     await bench.told(task, "RUNNING")
+    await bench.listens(task)
     assert container(await bench.stop(task))["exitCode"] == 0
     await bench.gone(task)
 
