@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import signal
 import sqlite3
@@ -181,6 +182,25 @@ async def test_functions_run_on_the_event_loop_and_the_commit_elsewhere(path, mo
         assert await store.write(lambda _: threading.get_ident()) == threading.get_ident()
     assert committed_by
     assert threading.get_ident() not in committed_by
+
+
+async def test_a_listener_of_the_bell_that_raises_does_not_end_the_writer(path):
+    def deaf(_keys: object) -> None:
+        raise ZeroDivisionError
+
+    loop = asyncio.get_running_loop()
+    heard: list[BaseException] = []
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
+    try:
+        async with Store.open(f"sqlite:///{path}") as store:
+            with store.bell.subscribe(deaf), anyio.fail_after(20):
+                await store.write(lambda tx: tx.ring(("kind", "a")))
+                await store.write(Tx.put, Meta(name="a", value=""))
+            assert await store.read(Tx.count, Meta) == 1
+    finally:
+        loop.set_exception_handler(before)
+    assert [type(error) for error in heard] == [ZeroDivisionError]
 
 
 def everything(tx: Tx) -> tuple[object, ...]:

@@ -66,13 +66,15 @@ class Writer:
             self._call_soon(partial(self._end, batch))
 
     def _end(self, batch: Batch) -> None:
-        self._settle(batch)
-        if self._waiting:
-            self._next()
-        else:
-            self._busy = False
-            if self._closing:
-                self._queue.put(None)
+        try:
+            self._settle(batch)
+        finally:  # whatever a listener of the bell does, the writer goes on
+            if self._waiting:
+                self._next()
+            else:
+                self._busy = False
+                if self._closing:
+                    self._queue.put(None)
 
     def _close_soon(self) -> None:
         self._closing = True
